@@ -1,0 +1,31 @@
+"""Backbone: which network the features come from."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from sartor.part import Part
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sartor.body import Body
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone(Part):
+    """Which network."""
+
+    shelf: ClassVar[str] = "backbones"
+    reads: ClassVar[frozenset[str]] = frozenset()
+    """The kinds of column it reads: "text", "image", "audio", "number", "category", "items"."""
+
+    @abstractmethod
+    def build(self, layout: str, fresh: bool = False) -> Body:
+        """The network in the layout of a transformers class; `fresh` draws new weights in place of the pretrained ones."""
+
+    @abstractmethod
+    def reopen(self, folder: Path, layout: str) -> Body:
+        """The network that `Body.save` wrote into `folder`, its head left out; the same anatomy as `build` gave."""

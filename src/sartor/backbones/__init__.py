@@ -1,0 +1,1 @@
+"""Backbones: which network, one file each."""

@@ -1,0 +1,54 @@
+"""Baseline: what a large model must beat."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sartor.part import Part
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sartor.data.rows import Rows
+    from sartor.predictions import Predictions
+    from sartor.task import Task
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything a fitted baseline knows, as values that need no pickle: JSON, and arrays for safetensors."""
+
+    values: dict[str, Any]
+    arrays: dict[str, NDArray[np.generic]]
+
+
+class Fitted:
+    """A baseline after `fit`. Abstract: each baseline's file has its own."""
+
+    @abstractmethod
+    def predict(self, rows: Rows) -> Predictions:
+        """Answers for rows with or without targets."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """What `Baseline.restore` needs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline(Part):
+    """A candidate that is no fine-tuned network."""
+
+    shelf: ClassVar[str] = "baselines"
+    reads: ClassVar[frozenset[str]] = frozenset()
+    """The kinds of column it uses; empty: any."""
+
+    @abstractmethod
+    def fit(self, task: Task, rows: Rows, seed: int = 0) -> Fitted:
+        """Learn from the training rows only."""
+
+    @abstractmethod
+    def restore(self, task: Task, state: State) -> Fitted:
+        """The fitted baseline that `Fitted.state` described; equal predictions."""

@@ -1,0 +1,1 @@
+"""Baselines: what a large model must beat, one file each."""

@@ -1,0 +1,41 @@
+"""Body: the network that a backbone builds. It states its own anatomy once, so no method keeps per-model tables."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from sartor.batch import Batch
+
+Features = Tensor  # (B, D) what the architecture's own classifier reads; (B, T, D) for a task over tokens
+
+
+class Body(nn.Module):
+    """A network up to the features that a head reads. Legend: B batch, T tokens, D width."""
+
+    width: int
+    heads: Mapping[str, nn.Module]
+
+    @abstractmethod
+    def encode(self, columns: Mapping[str, Sequence[Any]]) -> Batch:
+        """Columns of raw values -> tensors, without targets; called once for many rows."""
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Features:
+        """The features of every row of the batch."""
+
+    @abstractmethod
+    def linears(self) -> list[str]:
+        """Names (from this body) of the linear layers a method may wrap."""
+
+    @abstractmethod
+    def blocks(self) -> list[nn.Module]:
+        """The repeated units, in order from the input."""
+
+    @abstractmethod
+    def save(self, folder: Path, head: nn.Module, config: dict[str, Any]) -> None:
+        """Write the ordinary transformers layout: body and head in one model that loads unmodified."""

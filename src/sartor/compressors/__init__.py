@@ -1,0 +1,1 @@
+"""Compressors: what is cut away, one file each."""

@@ -1,0 +1,1 @@
+"""Data: files, hub and frames -> rows; schema; checks; splits."""

@@ -1,0 +1,116 @@
+"""Rows: a table with a schema, immutable; every row remembers its number and its line in the file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = Literal["text", "category", "number", "boolean", "date", "image", "audio", "id", "labels"]
+KINDS: tuple[Kind, ...] = ("text", "category", "number", "boolean", "date", "image", "audio", "id", "labels")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column and what it seems to hold. `labels`: several labels per row (a list, or text with a separator)."""
+
+    name: str
+    kind: Kind
+    why: str
+    """The evidence for the kind, or "given" where the user said so."""
+    missing: int = 0
+    distinct: int = 0
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Which columns there are, which is predicted, and from which.
+
+    target    the column to predict, or None (serving)
+    inputs    the columns to predict from, in order; one text column, or two for a text pair, come first
+    group     rows that share its value stay in one part of a split
+    time      the split is by its order: train before validation before test
+    """
+
+    columns: tuple[Column, ...]
+    target: str | None = None
+    inputs: tuple[str, ...] = ()
+    group: str | None = None
+    time: str | None = None
+
+    def kind(self, name: str) -> Kind:
+        return next(c.kind for c in self.columns if c.name == name)
+
+    def reading(self, kind: Kind) -> tuple[str, ...]:
+        """The input columns of one kind, in order."""
+        return tuple(name for name in self.inputs if self.kind(name) == kind)
+
+    def to_json(self) -> dict[str, Any]:
+        from dataclasses import asdict
+
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Schema:
+        columns = tuple(Column(**c) for c in value["columns"])
+        return cls(columns, value["target"], tuple(value["inputs"]), value["group"], value["time"])
+
+
+@dataclass(frozen=True)
+class Rows:
+    """N rows of a table.
+
+    columns   name -> N values: str, float, int, bool, a list of str (several labels), or None where missing
+    numbers   (N,) each row's number in the data as read, from 0: its identity in splits and predictions
+    lines     (N,) each row's line in its file, from 1 (for Parquet and frames: its number + 1)
+    source    the file's name as the user gave it, for messages
+    """
+
+    schema: Schema
+    columns: dict[str, Sequence[Any]]
+    numbers: NDArray[np.int64]
+    lines: NDArray[np.int64]
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for i in range(len(self)):
+            yield {name: values[i] for name, values in self.columns.items()}
+
+    def take(self, where: Sequence[int] | NDArray[Any]) -> Rows:
+        """The rows at the positions `where` (indices or a mask), in that order."""
+        places = np.asarray(where)
+        places = np.flatnonzero(places) if places.dtype == bool else places.astype(np.int64)
+        columns = {name: [values[i] for i in places] for name, values in self.columns.items()}
+        return replace(self, columns=columns, numbers=self.numbers[places], lines=self.lines[places])
+
+    def column(self, name: str) -> Sequence[Any]:
+        return self.columns[name]
+
+    def targets(self) -> Sequence[Any] | None:
+        """The values to predict, or None where the rows have none (serving)."""
+        return self.columns.get(self.schema.target) if self.schema.target is not None else None
+
+    def texts(self) -> list[tuple[str, ...]]:
+        """N tuples of the row's text inputs: one text, or a pair; a missing text is empty."""
+        names = self.schema.reading("text")
+        return list(zip(*(["" if v is None else str(v) for v in self.columns[n]] for n in names), strict=True))
+
+    def place(self, i: int) -> str:
+        """`file:line` of the row at position i."""
+        return f"{self.source}:{self.lines[i]}"
+
+    def fingerprint(self) -> str:
+        """sha256 over the schema's names, the row numbers and every value, in order."""
+        digest = hashlib.sha256(json.dumps([self.schema.target, *self.columns]).encode())
+        digest.update(self.numbers.tobytes())
+        for values in self.columns.values():
+            digest.update(json.dumps(list(values), ensure_ascii=False, default=str).encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()

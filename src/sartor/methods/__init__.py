@@ -1,0 +1,1 @@
+"""Methods: which weights move, one file each."""

@@ -1,0 +1,40 @@
+"""Network: body + head, with the method applied; put together in one place, the same one that loading uses."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sartor.backbone import Backbone
+from sartor.batch import Batch
+from sartor.body import Body
+from sartor.method import Method
+from sartor.task import Task
+
+
+class Network(nn.Module):
+    """What is trained: features by the body, outputs by the head."""
+
+    def __init__(self, body: Body, head: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.head = head
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(B, C) outputs."""
+        outputs: Tensor = self.head(self.body(batch))
+        return outputs
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """Name -> weight, for the weights that move."""
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+
+def assemble(task: Task, backbone: Backbone, method: Method, *, steps: int, seed: int, fresh: bool = False) -> Network:
+    """Body + head + method. Weights that are drawn (the head, a fresh body, adapters) depend on `seed` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        body = backbone.build(task.layout, fresh)
+        net = Network(body, task.head(body))
+        method.apply(net, steps)
+    return net.eval()

@@ -1,0 +1,1 @@
+"""Objectives: what the gradient descends, one file each."""

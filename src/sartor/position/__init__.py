@@ -1,0 +1,1 @@
+"""Position: which candidate fits, by measurement."""

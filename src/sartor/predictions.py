@@ -1,0 +1,95 @@
+"""What a candidate answered, row by row, and how well: the evidence that every later statistic is computed from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error", "mae", "rmse", "median_absolute_error"})
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Answers for N rows, in the order of the rows.
+
+    rows           (N,) the rows' numbers in the data as they were read; what pairs one candidate with another
+    values         (N,) the answer: a label (str), a number (float), or a tuple of labels per row
+    labels         (C,) the names of the columns of `probabilities`; empty for a number
+    probabilities  (N, C) or None where the task has none; rows sum to 1, except for several labels per row
+    """
+
+    rows: Integers
+    values: NDArray[Any]
+    labels: tuple[str, ...] = ()
+    probabilities: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, where: NDArray[Any]) -> Predictions:
+        """The answers at the positions `where` (indices or a mask)."""
+        chosen = None if self.probabilities is None else self.probabilities[where]
+        return Predictions(self.rows[where], self.values[where], self.labels, chosen)
+
+    def save(self, path: Path) -> None:
+        """Write Parquet: `row`, `prediction`, and one `probability` list per row."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns: dict[str, Any] = {"row": pa.array(self.rows)}
+        columns["prediction"] = pa.array([list(v) if isinstance(v, tuple) else v for v in self.values.tolist()])
+        if self.probabilities is not None:
+            columns["probability"] = pa.array(list(self.probabilities.astype(np.float64)))
+        table = pa.table(columns).replace_schema_metadata({"labels": _join(self.labels)})
+        pq.write_table(table, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Predictions:
+        import json
+
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(path)
+        labels = tuple(json.loads((table.schema.metadata or {}).get(b"labels", b"[]")))
+        answers = table.column("prediction").to_pylist()
+        numbers = not labels
+        values = np.empty(len(answers), dtype=np.float64 if numbers else object)
+        values[:] = answers if numbers else [tuple(a) if isinstance(a, list) else a for a in answers]
+        found = None
+        if "probability" in table.column_names:
+            found = np.asarray(table.column("probability").to_pylist(), dtype=np.float64).reshape(len(answers), -1)
+        return cls(table.column("row").to_numpy().astype(np.int64), values, labels, found)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How good predictions are: the headline first, and the per-row evidence for the metrics that have it.
+
+    metrics   name -> value; the first is the headline
+    items     name -> (N,) one number per row whose mean is that metric, for paired statistics
+    """
+
+    metrics: dict[str, float]
+    items: dict[str, Floats] = field(default_factory=dict)
+
+    @property
+    def headline(self) -> str:
+        return next(iter(self.metrics))
+
+
+def better(metric: str, a: float, b: float) -> bool:
+    """Whether `a` is better than `b` for this metric."""
+    return a < b if metric in LOWER_IS_BETTER else a > b
+
+
+def _join(labels: tuple[str, ...]) -> str:
+    import json
+
+    return json.dumps(list(labels))

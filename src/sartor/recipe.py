@@ -1,0 +1,119 @@
+"""Recipe: one run, as a value that can be printed, compared, hashed, saved and run again."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from sartor import part as parts
+from sartor.backbone import Backbone
+from sartor.compressor import Compressor
+from sartor.errors import BadInput
+from sartor.method import Method
+from sartor.objective import Objective
+from sartor.task import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How long, how large, how precise. Names and meanings are those of transformers' TrainingArguments."""
+
+    learning_rate: float | None = None
+    """Peak rate; none: the method's own."""
+    num_train_epochs: float = 3.0
+    max_steps: int | None = None
+    """Updates; overrides the epochs."""
+    min_steps: int = 300
+    """Few rows need more than three passes (Zhang et al. 2021, arXiv 2006.05987)."""
+    per_device_train_batch_size: int = 32
+    gradient_accumulation_steps: int = 1
+    warmup_ratio: float = 0.06
+    lr_scheduler_type: Literal["warmup_stable_decay", "linear", "cosine", "constant_with_warmup"] = "warmup_stable_decay"
+    cooldown_ratio: float = 0.3
+    """Share of the steps that `warmup_stable_decay` spends going down, as 1 - sqrt (Hägele et al. 2024, arXiv 2405.18392)."""
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    dropout: float | None = None
+    """Dropout in the body and before the head; none: what the model's own config says."""
+    head_start: Literal["solved", "random"] = "solved"
+    """Begin from the optimal head on frozen features (LP-FT: Kumar et al. 2022, arXiv 2202.10054)."""
+    eval_steps: int | None = None
+    """Steps between looks at the validation part; none: five looks in a run."""
+    early_stopping_patience: int | None = 3
+    """Looks without a better held-out loss before the run ends at its best weights; none: never stop early."""
+    max_length: int = 256
+    """Tokens a row may have; longer texts are cut, and the share that was cut is reported."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        at_least = {"num_train_epochs": 0, "min_steps": 0, "per_device_train_batch_size": 1, "max_length": 8}
+        at_least |= {"gradient_accumulation_steps": 1, "weight_decay": 0, "max_grad_norm": 0, "seed": 0}
+        for name, low in at_least.items():
+            if getattr(self, name) < low:
+                raise BadInput("VALUE_RANGE", f"plan.{name} is {getattr(self, name)}", fix=f"give at least {low}")
+        if self.learning_rate is not None and not 0 < self.learning_rate < 10:
+            raise BadInput("VALUE_RANGE", f"plan.learning_rate is {self.learning_rate}", fix="give one between 0 and 10")
+        for name in ("warmup_ratio", "cooldown_ratio", "dropout"):
+            if not 0 <= (getattr(self, name) or 0.0) < 1:
+                raise BadInput("VALUE_RANGE", f"plan.{name} is {getattr(self, name)}", fix="give at least 0 and below 1")
+
+    def steps(self, rows: int) -> int:
+        """Updates for a training part of `rows` rows."""
+        if self.max_steps is not None:
+            return self.max_steps
+        each = max(1, -(-rows // (self.per_device_train_batch_size * self.gradient_accumulation_steps)))
+        return max(self.min_steps, round(self.num_train_epochs * each))
+
+    @classmethod
+    def known(cls) -> list[str]:
+        return [f.name for f in dataclasses.fields(cls)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What is predicted, from which network, which weights move, what the gradient descends, what is cut away, and how."""
+
+    task: Task
+    backbone: Backbone
+    method: Method
+    objective: Objective
+    compress: tuple[Compressor, ...] = ()
+    plan: Plan = field(default_factory=Plan)
+
+    def settled(self) -> Recipe:
+        """The recipe with the method's say in the plan; what a run really does."""
+        return dataclasses.replace(self, plan=self.method.plan(self.plan))
+
+    def label(self) -> str:
+        """A short name for tables: backbone + method, and the rate where it was chosen."""
+        rate = "" if self.plan.learning_rate is None else f" @{self.plan.learning_rate:g}"
+        return f"{self.backbone.spelled()} + {self.method.spelled()}{rate}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "task": self.task.to_json(),
+            "backbone": self.backbone.to_json(),
+            "method": self.method.to_json(),
+            "objective": self.objective.to_json(),
+            "compress": [c.to_json() for c in self.compress],
+            "plan": dataclasses.asdict(self.plan),
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        made = {shelf: parts.part_from_json(f"{shelf}s", value[shelf]) for shelf in ("task", "backbone", "method", "objective")}
+        compress = tuple(parts.part_from_json("compressors", c) for c in value.get("compress", []))
+        return cls(**made, compress=compress, plan=plan_from(value.get("plan", {})))  # type: ignore[arg-type]
+
+    def fingerprint(self) -> str:
+        """sha256 over everything that decides the run."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+
+def plan_from(given: dict[str, Any]) -> Plan:
+    """A plan with each of `given` cast and checked; unknown names are answered with the nearest."""
+    return parts.settings_of(Plan, given, "plan")

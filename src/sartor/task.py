@@ -1,0 +1,58 @@
+"""Task: what is predicted, and how well."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from sartor.part import Part
+from sartor.predictions import Predictions, Scores
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from sartor.batch import Batch
+    from sartor.body import Body
+    from sartor.data.rows import Rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(Part):
+    """What is predicted. Legend: N rows, B batch, C outputs, D width."""
+
+    shelf: ClassVar[str] = "tasks"
+    layout: ClassVar[str] = ""
+    """The transformers class whose last linear layer is this task's head, such as `AutoModelForSequenceClassification`."""
+
+    @abstractmethod
+    def learn(self, rows: Rows) -> Self:
+        """What only data knows (labels, scale); returns a new value. Raises `BadInput` for targets it cannot learn."""
+
+    @abstractmethod
+    def encode(self, rows: Rows, body: Body) -> Batch:
+        """Rows -> tensors; `targets` are there only if the rows have them (serving has none)."""
+
+    @abstractmethod
+    def head(self, body: Body) -> nn.Module:
+        """(B, D) features -> (B, C) outputs."""
+
+    @abstractmethod
+    def solve(self, features: Tensor, batch: Batch, head: nn.Module, seed: int) -> dict[str, Any]:
+        """Fit `head` on frozen features (N, D) to its optimum, the penalty by cross-validation; returns what was chosen."""
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """(B,) the loss of each example."""
+
+    @abstractmethod
+    def answer(self, outputs: Tensor, rows: Rows) -> Predictions:
+        """(N, C) outputs -> what the user asked for, with probabilities where there are any."""
+
+    @abstractmethod
+    def score(self, predictions: Predictions, rows: Rows) -> Scores:
+        """Headline metric first; per-row evidence for paired statistics."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """What a transformers `config.json` says of this task: `num_labels`, `id2label`, `problem_type`."""
