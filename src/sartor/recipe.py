@@ -44,13 +44,11 @@ class Plan:
     """Steps between looks at the validation part; none: five looks in a run."""
     early_stopping_patience: int | None = 3
     """Looks without a better held-out loss before the run ends at its best weights; none: never stop early."""
-    max_length: int = 256
-    """Tokens a row may have; longer texts are cut, and the share that was cut is reported."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        at_least = {"num_train_epochs": 0, "min_steps": 0, "per_device_train_batch_size": 1, "max_length": 8}
+        at_least = {"num_train_epochs": 0, "min_steps": 0, "per_device_train_batch_size": 1}
         at_least |= {"gradient_accumulation_steps": 1, "weight_decay": 0, "max_grad_norm": 0, "seed": 0}
         for name, low in at_least.items():
             if getattr(self, name) < low:

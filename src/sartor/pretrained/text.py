@@ -1,0 +1,228 @@
+"""TextBody: any transformers text encoder as a body. Legend: B batch, T tokens, D width, C outputs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from sartor.batch import Batch
+from sartor.body import Body, Features
+from sartor.errors import BadInput
+from sartor.pretrained import pooling
+from sartor.pretrained.gate import admit
+
+Pooling = Literal["mean", "native"]
+
+
+class TextBody(Body):
+    """A transformers text model up to what its last linear layer reads.
+
+    native   the architecture's own classifier, its last linear layer taken out
+    mean     mean pooling (see pooling.py); only the encoder runs here, the block is written when the body is saved
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, how: Pooling, max_length: int) -> None:
+        super().__init__()
+        self.how: Pooling = how
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.config = model.config
+        self.place = last_linear(model)
+        head = model.get_submodule(self.place)
+        self.width: int = head.in_features
+        self._heads = {"classifier": head}  # a plain dict: the head is trained as the network's, not the body's
+        self.dropout = nn.Dropout(_head_dropout(model.config))
+        if how == "mean":
+            self.model = model.base_model
+            self.model.pooler = None
+        else:
+            _replace(model, self.place, nn.Identity())
+            self.model = model
+
+    @property
+    def heads(self) -> Mapping[str, nn.Module]:  # type: ignore[override]
+        return self._heads
+
+    def encode(self, columns: Mapping[str, Sequence[Any]]) -> Batch:
+        """`text`, and `text_pair` where there is one, -> token ids cut at `max_length`."""
+        texts = list(columns["text"])
+        pairs = list(columns["text_pair"]) if "text_pair" in columns else None
+        found = self.tokenizer(texts, pairs, truncation=True, max_length=self.max_length, return_attention_mask=False)
+        lengths = torch.tensor([0] + [len(ids) for ids in found["input_ids"]], dtype=torch.long)
+        flat = {name: torch.tensor([t for ids in values for t in ids], dtype=torch.int32) for name, values in found.items()}
+        return Batch(rows=torch.arange(len(texts)), offsets=lengths.cumsum(0), sequences=flat)
+
+    def forward(self, batch: Batch) -> Features:
+        """(B, D)"""
+        inputs = batch.padded({"input_ids": self.tokenizer.pad_token_id or 0})
+        device = next(self.model.parameters()).device
+        inputs = {name: values.to(device) for name, values in inputs.items()}
+        if self.how == "native":
+            features: Tensor = self.model(**inputs).logits
+            return features
+        hidden = self.model(**inputs).last_hidden_state  # (B, T, D)
+        kept: Tensor = self.dropout(pooling.pooled(hidden, inputs["attention_mask"], self.config.layer_norm_eps))
+        return kept
+
+    def linears(self) -> list[str]:
+        inside = [name for name, _ in self._block_list()]
+        return [
+            name
+            for name, module in self.named_modules()
+            if isinstance(module, nn.Linear) and any(name.startswith(f"{block}.") for block in inside)
+        ]
+
+    def blocks(self) -> list[nn.Module]:
+        return [block for _, block in self._block_list()]
+
+    def save(self, folder: Path, head: nn.Module, config: dict[str, Any]) -> None:
+        """The transformers layout: model, head and tokenizer; `config` says what the outputs mean."""
+        settings = copy.deepcopy(self.config)
+        for name, value in config.items():
+            setattr(settings, name, value)
+        model = self._pooled_model(settings) if self.how == "mean" else self._native_model(settings)
+        _replace(model, self.place, copy.deepcopy(head))
+        with quiet():
+            model.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+
+    def _native_model(self, settings: Any) -> Any:
+        model = copy.deepcopy(self.model)
+        model.config = settings
+        model.num_labels = settings.num_labels
+        return model
+
+    def _pooled_model(self, settings: Any) -> Any:
+        """The same encoder with the pooling block appended, as the architecture's own classification class."""
+        settings.num_hidden_layers = settings.num_hidden_layers + 1
+        model = _classifier_from(settings)
+        trained = {f"{model.base_model_prefix}.{name}": w for name, w in self.model.state_dict().items()}
+        model.load_state_dict(trained, strict=False)
+        pooling.write_block(model.base_model.encoder.layer[-1])
+        pooling.write_pooler(_dense_before_tanh(model))
+        return model
+
+    def _block_list(self) -> list[tuple[str, nn.Module]]:
+        """The longest list of modules of one class: the repeated units."""
+        lists = [(n, m) for n, m in self.model.named_modules() if isinstance(m, nn.ModuleList) and len(m)]
+        if not lists:
+            return []
+        name, longest = max(lists, key=lambda found: sum(p.numel() for p in found[1].parameters()))
+        return [(f"model.{name}.{i}", block) for i, block in enumerate(longest)]
+
+
+def open_text(folder: Path, how: Literal["auto", "mean", "native"], max_length: int, fresh: bool = False) -> TextBody:
+    """The text encoder in `folder`. `auto`: mean pooling where the folder says so and its anatomy allows it."""
+    from transformers import AutoConfig
+
+    admit(folder)
+    config = AutoConfig.from_pretrained(folder)
+    model = _classifier_from(config) if fresh else _classifier(folder)
+    wanted = "mean" if how == "auto" and _says_mean(folder) and pooling.expressible(model.base_model) else how
+    if wanted == "mean" and not pooling.expressible(model.base_model):
+        kind = type(model.base_model).__name__
+        raise BadInput("POOLING", f"{kind} cannot be read by mean pooling", fix="use pooling=native for this model")
+    longest = min(max_length, getattr(config, "max_position_embeddings", max_length) or max_length)
+    return TextBody(model, _tokenizer(folder), "mean" if wanted == "mean" else "native", longest)
+
+
+def reopen_text(folder: Path, how: Literal["auto", "mean", "native"], max_length: int) -> TextBody:
+    """The body that `TextBody.save` wrote: `auto` recognises the appended pooling block by its zero queries."""
+    admit(folder)
+    model = _classifier(folder)
+    if how != "native" and pooling.expressible(model.base_model):
+        layers = model.base_model.encoder.layer
+        if not bool(layers[-1].attention.self.query.weight.any()):
+            del layers[-1]
+            model.config.num_hidden_layers = len(layers)
+            return TextBody(model, _tokenizer(folder), "mean", max_length)
+    return TextBody(model, _tokenizer(folder), "native", max_length)
+
+
+def last_linear(model: Any) -> str:
+    """The name of the last linear layer outside the base model: the architecture's own output layer."""
+    prefix = f"{model.base_model_prefix}."
+    outside = [n for n, m in model.named_modules() if isinstance(m, nn.Linear) and not n.startswith(prefix)]
+    if not outside:
+        raise BadInput("MODEL_HEAD", f"{type(model).__name__} has no linear classifier", fix="use another model")
+    return str(outside[-1])
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """transformers without its progress bars and its notes about newly drawn heads; both are expected here."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    bars = logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _classifier(folder: Path) -> Any:
+    from transformers import AutoModelForSequenceClassification
+
+    try:
+        with quiet():
+            model = AutoModelForSequenceClassification.from_pretrained(
+                folder, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+            )
+    except (OSError, ValueError, RuntimeError) as error:
+        fix = "check that the folder holds a whole text encoder; save it again with save_pretrained"
+        raise BadInput("MODEL_OPEN", f"the model cannot be opened ({error})", fix=fix, where=str(folder)) from None
+    return model
+
+
+def _classifier_from(config: Any) -> Any:
+    from transformers import AutoModelForSequenceClassification
+
+    with quiet():
+        return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+
+
+def _tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        with quiet():
+            return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        fix = "save the tokenizer into the same folder with save_pretrained"
+        raise BadInput("TOKENIZER", f"the tokenizer cannot be opened ({error})", fix=fix, where=str(folder)) from None
+
+
+def _says_mean(folder: Path) -> bool:
+    """Whether the folder is a sentence encoder that is read by its mean (sentence-transformers' own file)."""
+    from sartor.pretrained.gate import read_json
+
+    file = folder / "1_Pooling" / "config.json"
+    return file.is_file() and bool(read_json(file).get("pooling_mode_mean_tokens"))
+
+
+def _dense_before_tanh(model: Any) -> nn.Linear:
+    """The dense layer that the architecture puts before its tanh: BERT's pooler, RoBERTa's classifier."""
+    pooler = getattr(model.base_model, "pooler", None)
+    dense: nn.Linear = pooler.dense if pooler is not None else model.classifier.dense
+    return dense
+
+
+def _head_dropout(config: Any) -> float:
+    own = getattr(config, "classifier_dropout", None)
+    return float(own if own is not None else getattr(config, "hidden_dropout_prob", 0.1))
+
+
+def _replace(model: Any, name: str, module: nn.Module) -> None:
+    parent, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(parent) if parent else model, leaf, module)
