@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
@@ -38,3 +40,9 @@ def assemble(task: Task, backbone: Backbone, method: Method, *, steps: int, seed
         net = Network(body, task.head(body))
         method.apply(net, steps)
     return net.eval()
+
+
+def reopen(task: Task, backbone: Backbone, folder: Path) -> Network:
+    """The network that was saved, its method merged: ready to answer, or to be a backbone."""
+    body = backbone.reopen(folder, task.layout)
+    return Network(body, body.heads["classifier"]).eval()

@@ -83,6 +83,11 @@ class Scores:
     def headline(self) -> str:
         return next(iter(self.metrics))
 
+    @property
+    def evidence(self) -> str:
+        """The metric with the least noise per row: the likelihood where there is one (positioning needs few rows so)."""
+        return "log_loss" if "log_loss" in self.items else self.headline
+
 
 def better(metric: str, a: float, b: float) -> bool:
     """Whether `a` is better than `b` for this metric."""

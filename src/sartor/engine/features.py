@@ -1,0 +1,59 @@
+"""Forward passes without a graph: real tokens sorted by length, answers in row order. Legend: N rows, D width, C outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from sartor.batch import Batch
+from sartor.body import Body
+from sartor.engine.precision import autocast
+from sartor.network import Network
+
+TOKENS = 2048
+"""Tokens in one pass, padding included: enough for the matrix units, little enough for the caches."""
+
+
+def features(body: Body, examples: Batch, precision: str = "fp32") -> Tensor:
+    """(N, D) what the head reads, dropout off."""
+    return torch.cat([rows for rows in _passes(body, body, examples, precision)])[_back(examples)]
+
+
+def outputs(net: Network, examples: Batch, precision: str = "fp32") -> Tensor:
+    """(N, C) what the network says, dropout off."""
+    return torch.cat([rows for rows in _passes(net, net, examples, precision)])[_back(examples)]
+
+
+def _passes(module: nn.Module, call: Callable[[Batch], Tensor], examples: Batch, precision: str) -> Iterator[Tensor]:
+    training = module.training
+    module.eval()
+    device = next(module.parameters()).device.type
+    try:
+        for places in _by_length(examples):
+            with torch.no_grad(), autocast(precision, device):
+                yield call(examples.take(places)).float().cpu()
+    finally:
+        module.train(training)
+
+
+def _by_length(examples: Batch) -> Iterator[Tensor]:
+    """Positions in order of length, cut so that a padded pass holds at most `TOKENS` tokens."""
+    order, lengths = _order(examples), examples.lengths
+    start = 0
+    while start < len(order):
+        end = start + 1
+        while end < len(order) and (end + 1 - start) * int(lengths[order[end]]) <= TOKENS:
+            end += 1
+        yield order[start:end]
+        start = end
+
+
+def _order(examples: Batch) -> Tensor:
+    return torch.argsort(examples.lengths, stable=True)
+
+
+def _back(examples: Batch) -> Tensor:
+    """Where each row's answer stands among the sorted ones."""
+    return torch.argsort(_order(examples), stable=True)

@@ -1,0 +1,134 @@
+"""fit: the one training loop, a generator. A paused generator is a paused run.
+
+A run is its network and a `State`. `fit` advances them one update at a time; whoever drives it logs, looks, saves or
+stops. Order and randomness depend on (seed, step) alone, so a run that is paused, interleaved with others, saved or
+continued under a longer plan takes the same steps as one that was never disturbed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from sartor.batch import Batch
+from sartor.engine.order import epoch_batches, step_seed
+from sartor.engine.precision import autocast, resolve
+from sartor.errors import BadInput
+from sartor.network import Network
+from sartor.recipe import Plan, Recipe
+
+
+@dataclass
+class State:
+    """What a run remembers besides the network's weights."""
+
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One update: the mean loss over its rows before it, the norm of its gradient, and what it cost."""
+
+    number: int
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    rows: int
+    tokens: int
+    seconds: float
+
+
+def begin(net: Network, plan: Plan) -> State:
+    """A run at its first step. Raises `BadInput` where the method left nothing to train."""
+    moving = net.trainable()
+    if not moving:
+        fix = "choose a method that trains some weights: full, lora or probe"
+        raise BadInput("NOTHING_TO_TRAIN", "no weight of the network may move", fix=fix)
+    matrices = [p for p in moving.values() if p.ndim > 1]
+    vectors = [p for p in moving.values() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": plan.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return State(torch.optim.AdamW([g for g in groups if g["params"]], lr=rate(plan, 0, 1), fused=True))
+
+
+def rate(plan: Plan, step: int, steps: int) -> float:
+    """The learning rate of an update; `steps` is the plan's end, which a run still racing may see moved."""
+    peak = plan.learning_rate or 0.0
+    warmup = max(1, round(plan.warmup_ratio * steps))
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    left = (step - warmup) / max(1, steps - warmup)  # 0 at the end of warm-up, 1 at the end of the run
+    if plan.lr_scheduler_type == "linear":
+        return peak * (1 - left)
+    if plan.lr_scheduler_type == "cosine":
+        return peak * 0.5 * (1 + math.cos(math.pi * left))
+    if plan.lr_scheduler_type == "constant_with_warmup":
+        return peak
+    decay_from = (1 - plan.cooldown_ratio) * steps
+    return peak if step < decay_from else peak * (1 - math.sqrt((step - decay_from) / max(1.0, steps - decay_from)))
+
+
+def fit(net: Network, examples: Batch, recipe: Recipe, state: State) -> Iterator[Step]:
+    """Updates from where `state` stands to the plan's end. `net` and `state` change in place."""
+    plan = recipe.plan
+    steps = plan.steps(len(examples))
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    precision = resolve(plan.precision)
+    update = plan.per_device_train_batch_size * plan.gradient_accumulation_steps
+    for batch in _from(examples, update, plan.seed, state.step):
+        if state.step >= steps:
+            return
+        started = time.perf_counter()
+        set_rate(state.optimizer, rate(plan, state.step, steps))
+        net.train()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(step_seed(plan.seed, state.step))
+            loss = _descend(net, recipe, batch, accelerator, precision)
+        norm = float(accelerator.clip_grad_norm_(_moving(net), plan.max_grad_norm or math.inf))
+        state.optimizer.step()
+        recipe.method.after_step(net, state.step)
+        state.optimizer.zero_grad(set_to_none=True)
+        net.eval()
+        state.step += 1
+        tokens = int(batch.lengths.sum())
+        seconds = time.perf_counter() - started
+        yield Step(state.step, loss, state.optimizer.param_groups[0]["lr"], norm, len(batch), tokens, seconds)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = value
+
+
+def _descend(net: Network, recipe: Recipe, batch: Batch, accelerator: Accelerator, precision: str) -> float:
+    """Gradients of the mean loss over the whole update, gathered in micro-batches."""
+    size = recipe.plan.per_device_train_batch_size
+    total = 0.0
+    for start in range(0, len(batch), size):
+        part = batch.take(torch.arange(start, min(start + size, len(batch))))
+        with autocast(precision, accelerator.device.type):
+            losses = recipe.objective(net, recipe.task, part)
+        loss: Tensor = losses.float().sum() / len(batch) + recipe.method.penalty(net)
+        accelerator.backward(loss)
+        total += float(loss.detach())
+    return total
+
+
+def _from(examples: Batch, size: int, seed: int, step: int) -> Iterator[Batch]:
+    """The batches of every epoch without end, from the one that update number `step` takes."""
+    each = -(-len(examples) // size)
+    epoch, first = divmod(step, each)
+    while True:
+        for places in epoch_batches(examples.rows, examples.lengths, size, seed, epoch)[first:]:
+            yield examples.take(places)
+        epoch, first = epoch + 1, 0
+
+
+def _moving(net: Network) -> list[nn.Parameter]:
+    return list(net.trainable().values())

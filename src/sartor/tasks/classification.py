@@ -1,0 +1,204 @@
+"""Classification: one label per row of two or many, or several labels per row; texts or text pairs.
+
+Legend: N rows, B batch, C labels, D width.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from sartor.errors import BadInput
+from sartor.part import learned
+from sartor.predictions import Floats, Predictions, Scores
+from sartor.task import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from sartor.batch import Batch
+    from sartor.body import Body
+    from sartor.data.rows import Rows
+
+FLOOR = 1e-7
+"""Probabilities are kept this far from 0 and 1 in the log-loss: what 32-bit outputs can tell apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classification(Task):
+    """Which label, or which labels. `class_weight` counts rare labels for more, in proportion to their rarity."""
+
+    layout: ClassVar[str] = "AutoModelForSequenceClassification"
+
+    class_weight: Literal["none", "balanced"] = "none"
+    labels: tuple[str, ...] = learned(())
+    several: bool = learned(False)
+    frequency: tuple[float, ...] = learned(())
+    """Share of the training rows that have each label."""
+
+    def learn(self, rows: Rows) -> Self:
+        targets = rows.targets()
+        if targets is None:
+            raise BadInput("LABEL_COLUMN", "the rows have no target column", fix="pass --target NAME", where=rows.source)
+        several = rows.schema.kind(str(rows.schema.target)) == "labels"
+        counts = Counter(label for t in targets for label in (t if several else [str(t)]))
+        labels = tuple(sorted(counts))
+        if len(labels) < 2 and not several:
+            fix = "add rows of another class, or pass another --target"
+            raise BadInput("LABEL_SINGLE", f"every row has the label '{''.join(labels)}'", fix=fix, where=rows.source)
+        share = tuple(counts[label] / len(rows) for label in labels)
+        return self.with_settings(labels=labels, several=several, frequency=share)
+
+    def encode(self, rows: Rows, body: Body) -> Batch:
+        from dataclasses import replace
+
+        import torch
+
+        from sartor.data.texts import text_columns
+
+        batch = body.encode(text_columns(rows))
+        known = self._indicator(rows)
+        if known is None:
+            return replace(batch, rows=torch.from_numpy(rows.numbers))
+        values = torch.from_numpy(known.astype(np.float32)) if self.several else torch.from_numpy(known.argmax(1))
+        return replace(batch, rows=torch.from_numpy(rows.numbers), targets=values)
+
+    def head(self, body: Body) -> nn.Module:
+        from torch import nn
+
+        head = nn.Linear(body.width, len(self.labels))
+        nn.init.normal_(head.weight, std=0.02)
+        nn.init.zeros_(head.bias)
+        return head
+
+    def solve(self, features: Tensor, batch: Batch, head: nn.Module, seed: int) -> dict[str, Any]:
+        import torch
+        from torch.nn.functional import one_hot
+
+        from sartor.engine.heads import solve_logistic
+
+        assert batch.targets is not None
+        targets = batch.targets if self.several else one_hot(batch.targets, len(self.labels))
+        weights = torch.ones(len(batch)) if self.several else self._weights()[batch.targets]
+        found = solve_logistic(features, targets.float(), self.several, weights, seed)
+        head.load_state_dict({"weight": found.weight, "bias": found.bias})
+        return {"penalty": found.penalty, "held_out_loss": found.held_out_loss}
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        from torch.nn import functional
+
+        assert batch.targets is not None
+        targets = batch.targets.to(outputs.device)
+        if self.several:
+            weights = self._weights().to(outputs.device)
+            each = functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none")
+            return (each * weights).mean(-1)
+        weights = self._weights().to(outputs.device)
+        return functional.cross_entropy(outputs, targets, reduction="none") * weights[targets]
+
+    def answer(self, outputs: Tensor, rows: Rows) -> Predictions:
+        """Softmax and the likeliest label; several: each label's own sigmoid, above one half."""
+        import torch
+
+        scores = outputs.double()
+        if self.several:
+            probabilities = torch.sigmoid(scores).numpy()
+            return Predictions(rows.numbers, self._sets(probabilities > 0.5), self.labels, probabilities)
+        probabilities = torch.softmax(scores, -1).numpy()
+        values = np.array([self.labels[i] for i in probabilities.argmax(1)], dtype=object)
+        return Predictions(rows.numbers, values, self.labels, probabilities)
+
+    def score(self, predictions: Predictions, rows: Rows) -> Scores:
+        known = self._indicator(rows)
+        if known is None:
+            fix = "use `sartor predict` for rows without labels"
+            raise BadInput("EVAL_NO_LABELS", "the rows have no labels to score against", fix=fix, where=rows.source)
+        assert predictions.probabilities is not None
+        if self.several:
+            return _score_several(known, predictions.probabilities, self._chosen(predictions))
+        return _score_one(known, predictions.probabilities)
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "num_labels": len(self.labels),
+            "id2label": dict(enumerate(self.labels)),
+            "label2id": {label: i for i, label in enumerate(self.labels)},
+            "problem_type": "multi_label_classification" if self.several else "single_label_classification",
+        }
+
+    def _weights(self) -> Tensor:
+        """(C,) 1, or the balanced weights n / (C n_c) (King and Zeng 2001, as in scikit-learn)."""
+        import torch
+
+        if self.class_weight == "none":
+            return torch.ones(len(self.labels))
+        share = torch.tensor(self.frequency).clamp_min(1e-9)
+        return 1.0 / (len(self.labels) * share)
+
+    def _indicator(self, rows: Rows) -> Floats | None:
+        """(N, C) 1 where a row has the label; None where the rows have no targets."""
+        targets = rows.targets()
+        if targets is None:
+            return None
+        place = {label: i for i, label in enumerate(self.labels)}
+        known = np.zeros((len(rows), len(self.labels)))
+        for i, target in enumerate(targets):
+            for label in target if self.several else [str(target)]:
+                if label not in place:
+                    fix = "correct the row, or train with rows that have this label"
+                    shown = ", ".join(self.labels[:10]) + (", ..." if len(self.labels) > 10 else "")
+                    raise BadInput("LABEL_UNKNOWN", f'label "{label}" is not one of: {shown}', fix=fix, where=rows.place(i))
+                known[i, place[label]] = 1.0
+        return known
+
+    def _sets(self, chosen: Any) -> Any:
+        values = np.empty(len(chosen), dtype=object)
+        values[:] = [tuple(label for label, on in zip(self.labels, row, strict=True) if on) for row in chosen]
+        return values
+
+    def _chosen(self, predictions: Predictions) -> Floats:
+        return np.array([[label in answer for label in self.labels] for answer in predictions.values], dtype=float)
+
+
+def _score_one(known: Floats, probabilities: Floats) -> Scores:
+    """accuracy, macro-F1, log-loss, Brier score, calibration error; AUC where there are two labels."""
+    from sklearn.metrics import f1_score, roc_auc_score
+
+    from sartor.position.calibration import calibration_error
+
+    truth, said = known.argmax(1), probabilities.argmax(1)
+    right = (truth == said).astype(float)
+    log_loss = -np.log(np.clip(probabilities[np.arange(len(truth)), truth], FLOOR, 1.0))
+    brier = ((probabilities - known) ** 2).sum(1)
+    labels = np.arange(known.shape[1])
+    metrics = {
+        "accuracy": float(right.mean()),
+        "macro_f1": float(f1_score(truth, said, average="macro", labels=labels, zero_division=0.0)),
+        "log_loss": float(log_loss.mean()),
+        "brier": float(brier.mean()),
+        "calibration_error": calibration_error(probabilities, truth),
+    }
+    if known.shape[1] == 2 and 0 < truth.sum() < len(truth):
+        metrics["auc"] = float(roc_auc_score(truth, probabilities[:, 1]))
+    return Scores(metrics, {"accuracy": right, "log_loss": log_loss, "brier": brier})
+
+
+def _score_several(known: Floats, probabilities: Floats, chosen: Floats) -> Scores:
+    """micro-F1 first; macro-F1, exact match, the share of right yes-or-no decisions, log-loss."""
+    from sklearn.metrics import f1_score
+
+    p = np.clip(probabilities, FLOOR, 1 - FLOOR)
+    log_loss = -(known * np.log(p) + (1 - known) * np.log(1 - p)).mean(1)
+    exact = (known == chosen).all(1).astype(float)
+    decisions = (known == chosen).mean(1)
+    metrics = {
+        "micro_f1": float(f1_score(known, chosen, average="micro", zero_division=0.0)),
+        "macro_f1": float(f1_score(known, chosen, average="macro", zero_division=0.0)),
+        "exact_match": float(exact.mean()),
+        "label_accuracy": float(decisions.mean()),
+        "log_loss": float(log_loss.mean()),
+    }
+    return Scores(metrics, {"exact_match": exact, "label_accuracy": decisions, "log_loss": log_loss})
