@@ -1,0 +1,1 @@
+"""The command line in four pieces: words -> a call, a call -> an answer, the screen, the process."""

@@ -1,0 +1,213 @@
+"""A call -> an answer: each verb's function is imported only when it is asked for."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sartor.command import output
+from sartor.command.words import Call
+from sartor.engine.progress import Progress
+from sartor.errors import BadInput
+
+if TYPE_CHECKING:
+    from sartor.data.hints import Hints
+
+Show = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a verb answered.
+
+    result  the JSON object's `result`
+    text    what a person reads
+    brief   what --quiet prints
+    code    the exit code
+    """
+
+    result: dict[str, Any]
+    text: str
+    brief: str
+    code: int = 0
+
+
+def answer(call: Call, show: Show) -> Answer:
+    """Do what was asked. Raises `SartorError`."""
+    return _RUN[call.verb](call, show)
+
+
+def _hints(words: Mapping[str, Any]) -> Hints:
+    from sartor.data.hints import Hints
+
+    return Hints(
+        target=words.get("target"),
+        text=words.get("text", ()),
+        ignore=words.get("ignore", ()),
+        kinds=_kinds(words.get("kind", ())),
+        group=words.get("group"),
+        time=words.get("time"),
+        labels=words.get("labels", ()),
+    )
+
+
+def _kinds(pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for column, kind in pairs:
+        if found.setdefault(column, kind) != kind:
+            message = f"column '{column}' is given two kinds, {found[column]} and {kind}"
+            raise BadInput("CLI_DUPLICATE", message, fix="keep one", where="--kind")
+    return found
+
+
+def _check(call: Call, show: Show) -> Answer:
+    from sartor.report.terminal import lines_for_check
+    from sartor.verbs.check import check
+
+    words = call.words
+    given = {name: words.get(name) for name in ("validation", "test")}
+    done = check(call.arguments["data"], hints=_hints(words), seed=words.get("seed", 0), **given)
+    result = done.to_json()
+    return Answer(result, lines_for_check(result), "ok" if done.ok else "problems", 0 if done.ok else 2)
+
+
+def _finetune(call: Call, show: Show) -> Answer:
+    from sartor.report.terminal import scores
+    from sartor.verbs.finetune import finetune
+
+    words, out = call.words, _folder(call)
+    chosen = {name: words[name] for name in ("backbone", "method", "objective", "seed") if name in words}
+    done = finetune(
+        call.arguments["data"],
+        hints=_hints(words),
+        task=words.get("task"),
+        plan=words.get("plan", {}),
+        out=out,
+        validation=words.get("validation"),
+        test=words.get("test"),
+        **chosen,
+        **_writing(call),
+        progress=show,
+    )
+    result = done.to_json()
+    return Answer(result, scores(result), str(result.get("bundle") or out))
+
+
+def _position(call: Call, show: Show) -> Answer:
+    from sartor.report.terminal import table
+    from sartor.verbs.position import position
+
+    words, out = call.words, _folder(call)
+    limits = {name: words.get(name) for name in ("max_latency_ms", "max_size_mb", "max_memory_mb")}
+    chosen = {name: words[name] for name in ("budget", "seed") if name in words}
+    done = position(
+        call.arguments["data"],
+        hints=_hints(words),
+        task=words.get("task"),
+        out=out,
+        candidates=words.get("candidates"),
+        metric=words.get("metric"),
+        validation=words.get("validation"),
+        test=words.get("test"),
+        plan=words.get("plan", {}),
+        **limits,
+        **chosen,
+        **_writing(call),
+        progress=show,
+    )
+    result = done.to_json()
+    pick = result.get("pick") or {}
+    return Answer(result, table(result), str(pick.get("bundle") or pick.get("name") or out))
+
+
+def _evaluate(call: Call, show: Show) -> Answer:
+    from sartor.report.terminal import scores
+    from sartor.verbs.evaluate import evaluate
+
+    result = evaluate(call.arguments["bundle"], call.arguments["data"], hints=_hints(call.words)).to_json()
+    headline = next(iter(result["metrics"].values()))
+    return Answer(result, scores(result), str(headline))
+
+
+def _compare(call: Call, show: Show) -> Answer:
+    from sartor.report.terminal import comparison
+    from sartor.verbs.compare import compare
+
+    given = call.arguments
+    done = compare(given["a"], given["b"], given["data"], hints=_hints(call.words), metric=call.words.get("metric"))
+    result = done.to_json()
+    return Answer(result, comparison(result), str(result.get("verdict", result.get("difference", ""))))
+
+
+def _predict(call: Call, show: Show) -> Answer:
+    from sartor.report.json_report import dumps
+    from sartor.verbs.predict import predict
+
+    given, out = call.arguments, call.words.get("out")
+    overwrite, dry_run = "overwrite" in call.switches, "dry_run" in call.switches
+    if out is not None:
+        output.check_file(out, given.values(), overwrite=overwrite)
+    done = predict(
+        given["bundle"], given["data"], hints=_hints(call.words), out=out, overwrite=overwrite, dry_run=dry_run
+    )
+    result = done.to_json()
+    if out is not None or dry_run:
+        return Answer(result, f"{'would write' if dry_run else 'wrote'} {out or 'to stdout'}", str(out or ""))
+    lines = "\n".join(dumps(row) for row in done.predictions)
+    return Answer(result, lines, lines)
+
+
+def _show(call: Call, show: Show) -> Answer:
+    from sartor.verbs.show import show as explain
+
+    done = explain(call.arguments["what"])
+    return Answer(done.to_json(), done.text, done.brief)
+
+
+def _doctor(call: Call, show: Show) -> Answer:
+    from sartor.verbs.doctor import doctor
+
+    done = doctor()
+    return Answer(done.to_json(), done.text, "ok" if done.ok else "problems", 0 if done.ok else 3)
+
+
+def _init(call: Call, show: Show) -> Answer:
+    from sartor.verbs.init import init
+
+    dry_run = "dry_run" in call.switches
+    out = call.words.get("out")
+    done = init(call.arguments["data"], hints=_hints(call.words), out=out, dry_run=dry_run)
+    text = done.text if dry_run else f"wrote {done.out}; next: sartor position --config {shlex.quote(done.out)}"
+    return Answer(done.to_json(), text, done.out)
+
+
+def _folder(call: Call) -> str:
+    """The run's folder, checked."""
+    words = call.words
+    resume, overwrite = "resume" in call.switches, "overwrite" in call.switches
+    if resume and "out" not in words:
+        raise BadInput("CLI_CONFLICT", "--resume does not say which run", fix="name its folder with --out")
+    out = words.get("out") or output.default_folder(call.arguments["data"])
+    inputs = [call.arguments["data"], *(words[n] for n in ("validation", "test") if n in words)]
+    output.check_folder(out, inputs, resume=resume, overwrite=overwrite)
+    return str(out)
+
+
+def _writing(call: Call) -> dict[str, Any]:
+    on = {name: name in call.switches for name in ("resume", "overwrite", "dry_run")}
+    return {**on, "command": shlex.join(("sartor", *call.argv))}
+
+
+_RUN: dict[str, Callable[[Call, Show], Answer]] = {
+    "check": _check,
+    "init": _init,
+    "position": _position,
+    "finetune": _finetune,
+    "evaluate": _evaluate,
+    "compare": _compare,
+    "predict": _predict,
+    "show": _show,
+    "doctor": _doctor,
+}
