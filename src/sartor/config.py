@@ -142,7 +142,8 @@ class _Reader:
         mark = error.problem_mark or error.context_mark
         place = f"{self.path}:{mark.line + 1}:{mark.column + 1}" if mark else str(self.path)
         tab = "'\\t'" in str(error.problem)
-        opened = f"; what is open began in line {error.context_mark.line + 1}" if error.context_mark else ""
+        above = error.context_mark is not None and mark is not None and error.context_mark.line < mark.line
+        opened = f"; what is open began in line {error.context_mark.line + 1}" if above else ""
         fix = "indent with spaces, not tabs" if tab else "close every quote and bracket, and write `key: value`"
         return BadInput("CFG_SYNTAX", f"this is not YAML ({error.problem}{opened})", fix=fix, where=place)
 

@@ -1,0 +1,54 @@
+"""What tests of the command line share: running it in this process, and the state of a folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left behind: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+Sartor = Callable[..., Ran]
+
+
+@pytest.fixture
+def sartor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ran]:
+    """`sartor(*words)` in an empty folder, in this process."""
+    from sartor.cli import run
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: object) -> Ran:
+        capsys.readouterr()
+        code = run([str(w) for w in words])
+        printed = capsys.readouterr()
+        return Ran(code, printed.out, printed.err)
+
+    return call
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Callable[[], dict[str, str]]:
+    """`tree()` is every path below `tmp_path` with the sha256 of its content."""
+
+    def look() -> dict[str, str]:
+        return {str(p.relative_to(tmp_path)): _state(p) for p in sorted(tmp_path.rglob("*"))}
+
+    return look
+
+
+def _state(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
