@@ -35,6 +35,7 @@ class Schema:
     inputs    the columns to predict from, in order; one text column, or two for a text pair, come first
     group     rows that share its value stay in one part of a split
     time      the split is by its order: train before validation before test
+    labels    every label there may be, where the user declared them; empty: whatever the training part holds
     """
 
     columns: tuple[Column, ...]
@@ -42,6 +43,7 @@ class Schema:
     inputs: tuple[str, ...] = ()
     group: str | None = None
     time: str | None = None
+    labels: tuple[str, ...] = ()
 
     def kind(self, name: str) -> Kind:
         return next(c.kind for c in self.columns if c.name == name)
@@ -58,7 +60,8 @@ class Schema:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Schema:
         columns = tuple(Column(**c) for c in value["columns"])
-        return cls(columns, value["target"], tuple(value["inputs"]), value["group"], value["time"])
+        labels = tuple(value.get("labels", ()))
+        return cls(columns, value["target"], tuple(value["inputs"]), value["group"], value["time"], labels)
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ class Rows:
         """The rows at the positions `where` (indices or a mask), in that order."""
         places = np.asarray(where)
         places = np.flatnonzero(places) if places.dtype == bool else places.astype(np.int64)
-        columns = {name: [values[i] for i in places] for name, values in self.columns.items()}
+        chosen = places.tolist()
+        columns: dict[str, Sequence[Any]] = {name: [values[i] for i in chosen] for name, values in self.columns.items()}
         return replace(self, columns=columns, numbers=self.numbers[places], lines=self.lines[places])
 
     def column(self, name: str) -> Sequence[Any]:

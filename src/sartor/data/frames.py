@@ -1,0 +1,107 @@
+"""Objects that already hold rows (pandas, pyarrow, `datasets`, lists of dicts) and the Hub -> a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sartor.data.table import Table, numbered
+from sartor.errors import BadInput, missing_extra
+
+ACCEPTED = (
+    "a path, 'hf:owner/name', 'example:docstrings', a pandas or pyarrow table, a datasets.Dataset or a list of dicts"
+)
+
+
+def read(value: Any) -> Table:
+    """The table in a Python object; which library made it is asked of its type, so none is imported for nothing."""
+    library = type(value).__module__.split(".")[0]
+    name = type(value).__name__
+    if library == "pandas":
+        return _from_pandas(value)
+    if library == "datasets":
+        return from_dataset(value, "Dataset")
+    if library == "pyarrow" or hasattr(value, "__arrow_c_stream__"):
+        import pyarrow as pa
+
+        from sartor.data.parquet import from_arrow
+
+        return from_arrow(value if isinstance(value, pa.Table) else pa.table(value), name)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return _from_dicts(value)
+    raise BadInput("DATA_FORMAT", f"the data are a {name}", fix=f"give {ACCEPTED}")
+
+
+def _from_pandas(frame: Any) -> Table:
+    if type(frame).__name__ != "DataFrame":
+        raise BadInput("DATA_FORMAT", f"the data are a pandas {type(frame).__name__}", fix="give a DataFrame")
+    if len(frame) == 0:
+        raise BadInput("DATA_NO_ROWS", "the DataFrame has no rows", fix="add rows", where="DataFrame")
+    names = [str(name) for name in frame.columns]
+    if len(set(names)) < len(names):
+        from sartor.data.table import refuse_names
+
+        refuse_names(names, "DataFrame")
+    columns = {}
+    for i, name in enumerate(names):
+        column = frame.iloc[:, i]
+        present = column.notna().tolist()
+        columns[name] = [v if there else None for v, there in zip(column.tolist(), present, strict=True)]
+    return numbered("DataFrame", columns)
+
+
+def from_dataset(dataset: Any, source: str) -> Table:
+    """A `datasets.Dataset`; of several splits, the one called train."""
+    if hasattr(dataset, "keys") and not hasattr(dataset, "column_names_and_types") and isinstance(dataset, Mapping):
+        if "train" not in dataset:
+            raise BadInput(
+                "DATA_SPLIT", f"the dataset has the splits {', '.join(dataset)}", fix="pass one of them", where=source
+            )
+        dataset = dataset["train"]
+    if not hasattr(dataset, "column_names") or not hasattr(dataset, "__len__"):
+        raise BadInput("DATA_FORMAT", "the dataset is a stream", fix="load it without streaming=True", where=source)
+    if len(dataset) == 0:
+        raise BadInput("DATA_NO_ROWS", "the dataset has no rows", fix="add rows", where=source)
+    plain = dataset.with_format(None)
+    names = {c: getattr(plain.features[c], "names", None) for c in plain.column_names}
+    columns = {c: list(plain[c]) for c in plain.column_names}
+    return numbered(source, {c: _named(values, names[c]) for c, values in columns.items()})
+
+
+def _named(values: list[Any], names: Sequence[str] | None) -> list[Any]:
+    """A ClassLabel column by its names; -1 is how `datasets` writes an unknown label."""
+    if names is None or not all(v is None or isinstance(v, int) for v in values):
+        return values
+    return [None if v is None or v < 0 else names[v] for v in values]
+
+
+def _from_dicts(rows: Sequence[Any]) -> Table:
+    if not rows:
+        raise BadInput("DATA_NO_ROWS", "the list has no rows", fix="add rows", where="rows")
+    names: dict[str, None] = {}
+    for i, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            message = f"the row is a {type(row).__name__}, not a dict"
+            raise BadInput("DATA_FORMAT", message, fix="give dicts of column name to value", where=f"rows:{i + 1}")
+        names.update(dict.fromkeys(map(str, row)))
+    return numbered("rows", {name: [row.get(name) for row in rows] for name in names})
+
+
+def read_hub(source: str) -> Table:
+    """`hf:owner/name` through the `datasets` library, from its cache or the network; the train split."""
+    name = source.removeprefix("hf:")
+    if name.count("/") > 1 or not name.strip("/") or any(c.isspace() for c in name):
+        raise BadInput("DATA_HUB_NAME", f"'{source}' is no dataset's name", fix="write hf:owner/name")
+    try:
+        import datasets
+    except ImportError:
+        raise missing_extra("datasets", "datasets", f"reading '{source}'") from None
+    try:
+        dataset = datasets.load_dataset(name)
+    except (
+        Exception
+    ) as error:  # the library raises some twenty kinds for a name, a cache or a network that is not there
+        message = f"the dataset could not be loaded ({type(error).__name__})"
+        fix = "export it to Parquet or JSONL where there is a network (Dataset.to_parquet) and give that file's path"
+        raise BadInput("DATA_HUB", message, fix=fix, where=source) from error
+    return from_dataset(dataset, source)

@@ -1,0 +1,108 @@
+"""A source -> rows: files, the Hub, examples and Python objects, under one schema."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sartor.data import delimited, files, frames, jsonl, parquet
+from sartor.data.hints import Hints
+from sartor.data.rows import Column, Kind, Rows, Schema
+from sartor.data.schema import infer
+from sartor.data.table import Table, numbered, refuse_mixed
+from sartor.data.values import convert
+from sartor.errors import BadInput, did_you_mean, nearest
+
+EXAMPLES = ("docstrings",)
+
+
+def read(source: Any, hints: Hints = Hints(), *, serving: bool = False, like: Schema | None = None) -> Rows:  # noqa: B008
+    """Every row of `source`, or one `BadInput`.
+
+    source   a path (CSV, TSV, JSONL, Parquet, each plain or gzip), `hf:owner/name`, `example:docstrings`,
+             a pandas, pyarrow or `datasets` table, or a list of dicts
+    serving  the target column may be absent
+    like     the schema of the training part or a bundle, imposed on these rows; the target is kept only if it is there
+    """
+    table = _table(source)
+    if like is not None:
+        return _imposed(table, like)
+    table = table.without(hints.ignore) if set(hints.ignore) <= set(table.columns) else table
+    refuse_mixed(table)
+    schema = infer(table.columns, _without_ignored(hints, table), table.source, serving=serving)
+    return _rows(table, schema)
+
+
+def _table(source: Any) -> Table:
+    if not isinstance(source, str | os.PathLike):
+        return frames.read(source)
+    name = os.fspath(source)
+    if isinstance(source, str) and name.startswith("hf:"):
+        return frames.read_hub(name)
+    if isinstance(source, str) and name.startswith("example:"):
+        return _example(name)
+    return _file(Path(name).expanduser(), name)
+
+
+def _file(path: Path, source: str) -> Table:
+    if not source.strip():
+        raise BadInput("DATA_NOT_FOUND", "the path is empty", fix="give the path of a file")
+    files.refuse_path(path, source)
+    kind = files.format_of(path, source)
+    if kind == "parquet":
+        return parquet.read(path, source)
+    return jsonl.read(path, source) if kind == "jsonl" else delimited.read(path, source, "," if kind == "csv" else "\t")
+
+
+def _example(source: str) -> Table:
+    from sartor.data.example import docstrings
+
+    name = source.removeprefix("example:")
+    if name not in EXAMPLES:
+        raise BadInput("DATA_EXAMPLE", f"no example is called '{name}'", fix=did_you_mean(name, EXAMPLES))
+    texts, labels = docstrings()
+    return numbered(source, {"text": list(texts), "label": list(labels)})
+
+
+def _without_ignored(hints: Hints, table: Table) -> Hints:
+    """The hints for a table whose ignored columns are gone; what names them otherwise stays an error."""
+    gone = set(hints.ignore) - set(table.columns)
+    used = {hints.target, hints.group, hints.time, *hints.text}
+    return replace(hints, ignore=tuple(n for n in hints.ignore if n not in gone or n in used))
+
+
+def _rows(table: Table, schema: Schema) -> Rows:
+    columns: dict[str, Sequence[Any]] = {c.name: convert(table, c.name, c.kind) for c in schema.columns}
+    return Rows(schema, columns, np.arange(len(table), dtype=np.int64), table.lines, table.source)
+
+
+def _imposed(table: Table, like: Schema) -> Rows:
+    """The rows of a table under a schema that other rows gave; columns it does not use are left out."""
+    for name in like.inputs:
+        if name not in table.columns:
+            close = nearest(name, table.columns)
+            fix = (
+                f"rename '{close}' to '{name}'"
+                if close
+                else f"add it; the columns here are: {', '.join(table.columns)}"
+            )
+            raise BadInput("DATA_COLUMN_MISSING", f"the input column '{name}' is missing", fix=fix, where=table.source)
+    roles = {name: name if name in table.columns else None for name in (like.target, like.group, like.time) if name}
+    used = [c for c in like.columns if c.name in like.inputs or roles.get(c.name)]
+    table = Table(table.source, {c.name: table.columns[c.name] for c in used}, table.lines)
+    refuse_mixed(table)
+    columns = tuple(_counted(c.name, c.kind, c.why, table) for c in used)
+    target, group, time = (roles.get(name) if name else None for name in (like.target, like.group, like.time))
+    return _rows(table, Schema(columns, target, like.inputs, group, time, like.labels))
+
+
+def _counted(name: str, kind: Kind, why: str, table: Table) -> Column:
+    values = table.columns[name]
+    present = [v for v in values if v is not None and v != ""]
+    distinct = len({v if v.__hash__ else repr(v) for v in present})
+    return Column(name, kind, why, len(values) - len(present), distinct)

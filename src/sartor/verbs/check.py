@@ -1,0 +1,86 @@
+"""`sartor check`: what the data are, how they would be split, and everything that is wrong with them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from sartor.data.checks import Problem
+from sartor.data.checks import check as problems_of
+from sartor.data.hints import Hints
+from sartor.data.read import read
+from sartor.data.rows import Rows, Schema
+from sartor.data.split import split
+from sartor.errors import BadInput
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What was found.
+
+    rows     how many rows the data have
+    parts    part -> its rows, given or as a split would cut them; empty where an error stands in the way
+    how      how the split is made, in words
+    classes  label -> rows; empty where a number is predicted
+    """
+
+    source: str
+    schema: Schema
+    problems: tuple[Problem, ...]
+    rows: int
+    parts: dict[str, int]
+    how: str
+    classes: dict[str, int]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing stands in the way of training; warnings do not."""
+        return not any(p.severity == "error" for p in self.problems)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "source": self.source,
+            "ok": self.ok,
+            "rows": self.rows,
+            "schema": self.schema.to_json(),
+            "classes": self.classes,
+            "split": {"how": self.how, "parts": self.parts},
+            "problems": [p.to_json() for p in self.problems],
+        }
+
+
+def check(
+    data: Any,
+    *,
+    hints: Hints = Hints(),  # noqa: B008
+    validation: Any = None,
+    test: Any = None,
+    seed: int = 0,
+) -> CheckResult:
+    """Every problem of the data and its given parts. Raises `BadInput` where they cannot be read at all."""
+    rows = read(data, hints)
+    given = {"validation": validation, "test": test}
+    others = {name: read(part, like=rows.schema) for name, part in given.items() if part is not None}
+    problems = problems_of(rows, others)
+    parts: dict[str, int] = {}
+    how = "not split: the errors come first"
+    if not any(p.severity == "error" for p in problems):
+        try:
+            made = split(rows, seed=seed, **others)
+            parts, how = made.sizes(), made.how
+        except BadInput as error:
+            problems = (_as_problem(error), *problems)
+    return CheckResult(rows.source, rows.schema, problems, len(rows), parts, how, _classes(rows))
+
+
+def _classes(rows: Rows) -> dict[str, int]:
+    values, target = rows.targets(), rows.schema.target
+    if values is None or target is None or rows.schema.kind(target) == "number":
+        return {}
+    each = (label for v in values if v is not None for label in (v if isinstance(v, list) else [v]))
+    return dict(Counter(each).most_common())
+
+
+def _as_problem(error: BadInput) -> Problem:
+    return Problem(error.code, "error", error.message, error.fix, 1, (error.where,) if error.where else ())
