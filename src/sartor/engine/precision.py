@@ -29,7 +29,7 @@ def resolve(asked: Asked) -> str:
 def note(asked: Asked) -> str | None:
     """What a person should know about a precision they asked for, or None."""
     if asked == "bf16" and matrix_units() == "none":
-        return "this machine has no bf16 units, so bf16 is emulated and slower than fp32; precision=auto takes fp32 here"
+        return "this machine has no bf16 units: bf16 is emulated and slower than fp32; precision=auto takes fp32 here"
     return None
 
 
