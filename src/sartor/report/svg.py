@@ -1,0 +1,79 @@
+"""SVG elements made by hand. Every string is escaped here; colours are classes, so that one page serves light and dark."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from markupsafe import Markup, escape
+
+from sartor.report.plain import shown
+
+Attributes = Mapping[str, object]
+
+
+def element(name: str, attributes: Attributes, *children: str) -> Markup:
+    """`<name ...>children</name>`; floats are rounded to a tenth of a pixel, strings that are not Markup are escaped."""
+    written = "".join(f' {key}="{escape(_attribute(value))}"' for key, value in attributes.items() if value is not None)
+    inside = Markup("").join(children)
+    return Markup(f"<{name}{written}>{inside}</{name}>") if children else Markup(f"<{name}{written}/>")
+
+
+def _attribute(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    rounded = f"{value:.1f}".rstrip("0").rstrip(".")
+    return "0" if rounded == "-0" else rounded
+
+
+def text(x: float, y: float, content: object, classes: str = "", anchor: str = "start", turn: float = 0.0) -> Markup:
+    """One line of text; `anchor` start, middle or end; `turn` in degrees about (x, y)."""
+    rotated = f"rotate({turn:g} {x:.1f} {y:.1f})" if turn else None
+    placed = {"x": x, "y": y, "class": classes or None, "text-anchor": None if anchor == "start" else anchor}
+    return element("text", {**placed, "transform": rotated}, shown(content))
+
+
+def line(x1: float, y1: float, x2: float, y2: float, classes: str) -> Markup:
+    return element("path", {"class": classes, "d": f"M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}"})
+
+
+def path(points: Iterable[tuple[float, float]], classes: str, close: bool = False) -> Markup:
+    """Straight lines through `points`."""
+    drawn = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+    return element("path", {"class": classes, "d": f"M{drawn}{'Z' if close else ''}"})
+
+
+def rectangle(x: float, y: float, width: float, height: float, classes: str, radius: float = 0.0) -> Markup:
+    sizes = {"x": x, "y": y, "width": max(width, 0.0), "height": max(height, 0.0), "rx": radius or None}
+    return element("rect", {**sizes, "class": classes})
+
+
+def group(attributes: Attributes, *children: str) -> Markup:
+    return element("g", attributes, *children)
+
+
+def drawing(size: tuple[float, float], title: str, description: str, name: str, *children: str) -> Markup:
+    """The whole picture, `size` in pixels, with its title and description for those who do not see it."""
+    width, height = size
+    attributes = {"viewBox": f"0 0 {width:.0f} {height:.0f}", "role": "group", "aria-labelledby": f"{name}-t {name}-d"}
+    told = (element("title", {"id": f"{name}-t"}, title), element("desc", {"id": f"{name}-d"}, description))
+    return element("svg", {"xmlns": "http://www.w3.org/2000/svg", **attributes}, *told, *children)
+
+
+def marker(kind: str, x: float, y: float, radius: float, classes: str = "mark") -> Markup:
+    """A point: "star" (the pick), "square" (a baseline), "cross" (not measured or dropped), "down", "ring", or a circle."""
+    if kind == "star":
+        return path(_star(x, y, radius * 1.75), f"{classes} star", close=True)
+    if kind == "square":
+        return rectangle(x - radius * 0.9, y - radius * 0.9, radius * 1.8, radius * 1.8, classes, 1.0)
+    if kind == "cross":
+        arms = f"M{x - radius:.1f} {y - radius:.1f}l{2 * radius:.1f} {2 * radius:.1f}m0 {-2 * radius:.1f}l{-2 * radius:.1f} {2 * radius:.1f}"
+        return element("path", {"class": f"{classes} cross", "d": arms})
+    if kind == "down":
+        return path([(x - radius, y - radius), (x + radius, y - radius), (x, y + radius)], classes, close=True)
+    return element("circle", {"cx": x, "cy": y, "r": radius, "class": f"{classes} ring" if kind == "ring" else classes})
+
+
+def _star(x: float, y: float, radius: float) -> list[tuple[float, float]]:
+    turns = [(math.pi * k / 5 - math.pi / 2, radius if k % 2 == 0 else radius * 0.47) for k in range(10)]
+    return [(x + r * math.cos(a), y + r * math.sin(a)) for a, r in turns]
