@@ -46,7 +46,9 @@ def check_file(out: str, inputs: Iterable[str], *, overwrite: bool) -> None:
     if any(Path(p).exists() and file.exists() and file.samefile(p) for p in inputs):
         raise BadInput("OUT_IS_DATA", "the output is also an input", fix="choose another --out", where=out)
     if os.path.lexists(file) and not overwrite:
-        raise BadInput("OUT_EXISTS", "the output file exists", fix="choose another --out, or remove it", where=out)
+        raise BadInput(
+            "OUT_EXISTS", "the output file exists", fix="choose another --out, or add --overwrite", where=out
+        )
     _check_writable(file.parent)
 
 

@@ -62,12 +62,8 @@ def _group(argv: Sequence[str]) -> None:
         return
     except click.UsageError:
         pass
-    known = ("--help", "--version")
-    fix = (
-        f"did you mean '{close}'?"
-        if (close := nearest(argv[0], known))
-        else "write the verb first: sartor VERB [OPTIONS]"
-    )
+    close = nearest(argv[0].lstrip("-"), ("help", "version"))
+    fix = f"did you mean '--{close}'?" if close else "write the verb first: sartor VERB [OPTIONS]"
     raise BadInput("CLI_VERB_MISSING", f"'{argv[0]}' stands where a verb should", fix=fix)
 
 
