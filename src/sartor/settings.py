@@ -182,11 +182,21 @@ def _read(setting: Setting, given: Sequence[Given]) -> Any:
         for g in given:
             if texts.count(g.value) > 1:
                 raise g.bad("DUPLICATE", f"'{g.value}' is given twice", "list it once")
-        return tuple(setting.read(g.value, g) for g in given)
+        return _no_contradiction([setting.read(g.value, g) for g in given], given)
     if len(given) > 1:
         fix = f"write one value, such as {setting.example}"
         raise given[1].bad("TYPE", f"{setting.name} takes one value and has {len(given)}", fix)
     return setting.read(given[0].value, given[0])
+
+
+def _no_contradiction(values: list[Any], given: Sequence[Given]) -> tuple[Any, ...]:
+    """The values, unless two pairs give one column two kinds."""
+    pairs: dict[str, str] = {}
+    for value, g in zip(values, given, strict=True):
+        if isinstance(value, tuple) and pairs.setdefault(value[0], value[1]) != value[1]:
+            message = f"column '{value[0]}' is given two kinds, {pairs[value[0]]} and {value[1]}"
+            raise g.bad("DUPLICATE", message, "keep one")
+    return tuple(values)
 
 
 def _plan(given: Mapping[str, Given]) -> dict[str, Any]:

@@ -46,38 +46,27 @@ def _hints(words: Mapping[str, Any]) -> Hints:
         target=words.get("target"),
         text=words.get("text", ()),
         ignore=words.get("ignore", ()),
-        kinds=_kinds(words.get("kind", ())),
+        kinds=dict(words.get("kind", ())),
         group=words.get("group"),
         time=words.get("time"),
         labels=words.get("labels", ()),
     )
 
 
-def _kinds(pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for column, kind in pairs:
-        if found.setdefault(column, kind) != kind:
-            message = f"column '{column}' is given two kinds, {found[column]} and {kind}"
-            raise BadInput("CLI_DUPLICATE", message, fix="keep one", where="--kind")
-    return found
-
-
 def _check(call: Call, show: Show) -> Answer:
-    from sartor.report.terminal import lines_for_check
     from sartor.verbs.check import check
 
     words = call.words
     given = {name: words.get(name) for name in ("validation", "test")}
     done = check(call.arguments["data"], hints=_hints(words), seed=words.get("seed", 0), **given)
     result = done.to_json()
-    return Answer(result, lines_for_check(result), "ok" if done.ok else "problems", 0 if done.ok else 2)
+    return Answer(result, _shown("lines_for_check", result), "ok" if done.ok else "problems", 0 if done.ok else 2)
 
 
 def _finetune(call: Call, show: Show) -> Answer:
-    from sartor.report.terminal import scores
+    words, out = call.words, _folder(call)
     from sartor.verbs.finetune import finetune
 
-    words, out = call.words, _folder(call)
     chosen = {name: words[name] for name in ("backbone", "method", "objective", "seed") if name in words}
     done = finetune(
         call.arguments["data"],
@@ -92,14 +81,13 @@ def _finetune(call: Call, show: Show) -> Answer:
         progress=show,
     )
     result = done.to_json()
-    return Answer(result, scores(result), str(result.get("bundle") or out))
+    return Answer(result, _shown("scores", result), str(result.get("bundle") or out))
 
 
 def _position(call: Call, show: Show) -> Answer:
-    from sartor.report.terminal import table
+    words, out = call.words, _folder(call)
     from sartor.verbs.position import position
 
-    words, out = call.words, _folder(call)
     limits = {name: words.get(name) for name in ("max_latency_ms", "max_size_mb", "max_memory_mb")}
     chosen = {name: words[name] for name in ("budget", "seed") if name in words}
     done = position(
@@ -119,36 +107,34 @@ def _position(call: Call, show: Show) -> Answer:
     )
     result = done.to_json()
     pick = result.get("pick") or {}
-    return Answer(result, table(result), str(pick.get("bundle") or pick.get("name") or out))
+    return Answer(result, _shown("table", result), str(pick.get("bundle") or pick.get("name") or out))
 
 
 def _evaluate(call: Call, show: Show) -> Answer:
-    from sartor.report.terminal import scores
     from sartor.verbs.evaluate import evaluate
 
     result = evaluate(call.arguments["bundle"], call.arguments["data"], hints=_hints(call.words)).to_json()
     headline = next(iter(result["metrics"].values()))
-    return Answer(result, scores(result), str(headline))
+    return Answer(result, _shown("scores", result), str(headline))
 
 
 def _compare(call: Call, show: Show) -> Answer:
-    from sartor.report.terminal import comparison
     from sartor.verbs.compare import compare
 
     given = call.arguments
     done = compare(given["a"], given["b"], given["data"], hints=_hints(call.words), metric=call.words.get("metric"))
     result = done.to_json()
-    return Answer(result, comparison(result), str(result.get("verdict", result.get("difference", ""))))
+    return Answer(result, _shown("comparison", result), str(result.get("verdict", result.get("difference", ""))))
 
 
 def _predict(call: Call, show: Show) -> Answer:
-    from sartor.report.json_report import dumps
-    from sartor.verbs.predict import predict
-
     given, out = call.arguments, call.words.get("out")
     overwrite, dry_run = "overwrite" in call.switches, "dry_run" in call.switches
     if out is not None:
         output.check_file(out, given.values(), overwrite=overwrite)
+    from sartor.report.json_report import dumps
+    from sartor.verbs.predict import predict
+
     done = predict(
         given["bundle"], given["data"], hints=_hints(call.words), out=out, overwrite=overwrite, dry_run=dry_run
     )
@@ -181,6 +167,14 @@ def _init(call: Call, show: Show) -> Answer:
     done = init(call.arguments["data"], hints=_hints(call.words), out=out, dry_run=dry_run)
     text = done.text if dry_run else f"wrote {done.out}; next: sartor position --config {shlex.quote(done.out)}"
     return Answer(done.to_json(), text, done.out)
+
+
+def _shown(how: str, result: dict[str, Any]) -> str:
+    """The result as people read it. Imported late: a mistake must not wait for what shows results."""
+    from sartor.report import terminal
+
+    lines = getattr(terminal, how)(result)
+    return lines if isinstance(lines, str) else "\n".join(lines)
 
 
 def _folder(call: Call) -> str:

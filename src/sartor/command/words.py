@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,6 +91,7 @@ def _examples(*lines: str) -> str:
 
 
 def _verb(verb: Verb, argv: Sequence[str]) -> Call | None:
+    _check_swallowed(verb, argv)
     command = click.Command(verb.name, params=_params(verb), help=verb.summary, epilog=_examples(*verb.examples))
     try:
         context = command.make_context(f"sartor {verb.name}", list(argv[1:]), help_option_names=["-h", "--help"])
@@ -121,7 +123,6 @@ def _params(verb: Verb) -> list[click.Parameter]:
 
 def _call(verb: Verb, params: dict[str, Any], argv: Sequence[str]) -> Call:
     flags = {name: params[name] for name in verb.settings if name in SETTINGS}
-    _check_swallowed(verb, params)
     switches = frozenset(name for name in SWITCHES if params.get(name))
     for one, other in _CONFLICTS:
         if {one, other} <= switches:
@@ -150,13 +151,13 @@ def _only(paths: Sequence[str]) -> str | None:
     return path(paths[0], Given(paths[0], "--config")) if paths else None
 
 
-def _check_swallowed(verb: Verb, params: dict[str, Any]) -> None:
-    """An option took the next option as its value: the value was forgotten."""
-    known = set(_flags(verb))
-    for name, texts in params.items():
-        for text in texts if isinstance(texts, tuple) else ():
-            if text in known:
-                raise _missing_value(flag({"assigned": "set"}.get(name, name)))
+def _check_swallowed(verb: Verb, argv: Sequence[str]) -> None:
+    """An option that is followed by another option: its value was forgotten."""
+    known = _flags(verb)
+    switches = {flag(name) for name in SWITCHES} | {"--help"}
+    for one, following in itertools.pairwise(argv):
+        if one in known and one not in switches and following in known:
+            raise _missing_value(one)
 
 
 def _check_arguments(verb: Verb, arguments: dict[str, str]) -> None:
