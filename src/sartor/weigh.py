@@ -22,7 +22,7 @@ def weigh(bundle: Path, rows: Path, batch: int) -> dict[str, Any]:
     from sartor.bundle import Bundle
 
     deployed = Bundle.load(bundle)
-    asked = [json.loads(line) for line in rows.read_text("utf-8").splitlines() if line]
+    asked = [json.loads(line) for line in rows.read_text("utf-8").split("\n") if line]
     for start in range(0, len(asked), batch):
         deployed.predict(asked[start : start + batch])
     return {"rows": len(asked), "peak_bytes": high_water_mark()}

@@ -13,7 +13,7 @@ CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def environment() -> dict[str, Any]:
-    """The machine and the versions as plain JSON values. `memory_gb`: 1e9 bytes; `cores`: those this process may use."""
+    """The machine and the versions as plain JSON values. `memory_gb`: 1e9 bytes; `cores`: what this process may use."""
     import torch
 
     from sartor.engine.precision import CPUINFO, matrix_units

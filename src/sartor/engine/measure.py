@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sartor.data.rows import Rows
-from sartor.engine.rounds import Answer, Clock, Runner, Work, fixed_work, run
+from sartor.engine.rounds import INSTANT, Answer, Clock, Runner, Work, fixed_work, run
 from sartor.engine.sample import requests
 from sartor.errors import BadInput
 
@@ -147,23 +147,28 @@ def measure(
 
 
 def _timing(runner: Runner) -> Timing:
+    ladder = {size: size / max(seconds, INSTANT) for size, seconds in runner.took.items()}
     latencies = [1e3 * np.array(turn.latencies) for turn in runner.turns]
     p50 = Measured.over([float(np.median(found)) for found in latencies])
-    speed = Measured.over([turn.rows / max(turn.seconds, 1e-9) for turn in runner.turns])
+    speed = Measured.over([turn.rows / max(turn.seconds, INSTANT) for turn in runner.turns])
     p50, p99, speed = (_stretched(m) for m in (p50, _p99(latencies), speed))
-    return Timing(p50, p99, speed, runner.best, sum(map(len, latencies)), runner.ladder)
+    return Timing(p50, p99, speed, runner.best, sum(map(len, latencies)), ladder)
 
 
 def _p99(latencies: Sequence[NDArray[np.float64]]) -> Measured:
     """The median of the rounds' 99th percentiles; with few requests in a round, that of all the rounds' together."""
-    tails = Measured.over([float(np.quantile(found, 0.99)) for found in latencies])
+    tails = Measured.over([_tail(found) for found in latencies])
     if min(map(len, latencies)) >= ENOUGH_FOR_P99:
         return tails
-    pooled = float(np.quantile(np.concatenate(latencies), 0.99))
-    return Measured(min(max(pooled, tails.low), tails.high), tails.low, tails.high, tails.repeats)
+    return replace(tails, value=_tail(np.concatenate(latencies)))
+
+
+def _tail(latencies: NDArray[np.float64]) -> float:
+    """The latency that 99 % of them do not exceed: one of them, so that few requests do not dilute the slowest."""
+    return float(np.quantile(latencies, 0.99, method="inverted_cdf"))
 
 
 def _stretched(found: Measured) -> Measured:
     if found.repeats >= TOO_FEW:
         return found
-    return Measured(found.value, found.low / STRETCH, found.high * STRETCH, found.repeats)
+    return replace(found, low=found.low / STRETCH, high=found.high * STRETCH)

@@ -44,7 +44,7 @@ class Turn:
 
 @dataclass
 class Runner:
-    """A subject while it is measured. `ladder`: batch size -> rows per second, on the way to the `best` size."""
+    """A subject while it is measured. `took`: batch size -> its fewest seconds, on the way to the `best` size."""
 
     name: str
     answer: Answer
@@ -53,9 +53,7 @@ class Runner:
     asked: int = 0
     batches: int = 0
     best: int = 1
-    request_seconds: float = 0.0
-    batch_seconds: float = 0.0
-    ladder: dict[int, float] = field(default_factory=dict)
+    took: dict[int, float] = field(default_factory=dict)
     turns: list[Turn] = field(default_factory=list)
 
     def ask(self) -> float:
@@ -70,7 +68,11 @@ class Runner:
 
     def least(self) -> float:
         """Seconds of the shortest turn."""
-        return self.request_seconds + (self.batch_seconds if self.best > 1 else 0.0)
+        return self.took[1] + (self.took[self.best] if self.best > 1 else 0.0)
+
+    def keep(self, size: int, seconds: float) -> None:
+        """Remember a batch's seconds if they are the fewest so far: what came in between only makes it slower."""
+        self.took[size] = min(seconds, self.took.get(size, seconds))
 
     def _seconds(self, rows: Rows) -> float:
         started = self.clock()
@@ -91,8 +93,7 @@ def run(
     references: list[list[float]] = []
     with _without_garbage_collection():
         work()
-        for runner in runners:
-            _climb(runner, each * (1 - CLIMB_SHARE) / repeats * LARGEST_BATCH, clock() + each * CLIMB_SHARE)
+        _find_best(runners, each * (1 - CLIMB_SHARE) / repeats * LARGEST_BATCH, each * CLIMB_SHARE)
         for number in range(repeats):
             if number and clock() + sum(r.least() for r in runners) + sum(references[-1]) > deadline:
                 break
@@ -141,11 +142,11 @@ def _turn(runner: Runner, now: float, end: float) -> Turn:
     if end - now > 4 * runner.least():
         runner.ask()  # not counted: a served model need not win its caches back from a rival
     if runner.best == 1:
-        latencies = _repeat(runner.ask, runner.request_seconds, end, runner.clock)
+        latencies = _repeat(runner.ask, runner.took[1], end, runner.clock)
         return Turn(latencies, len(latencies), sum(latencies))
-    singles_end = min(now + (end - now) * SINGLES_SHARE, end - runner.batch_seconds)
-    latencies = _repeat(runner.ask, runner.request_seconds, singles_end, runner.clock)
-    batches = _repeat(lambda: runner.ask_batch(runner.best), runner.batch_seconds, end, runner.clock)
+    singles_end = min(now + (end - now) * SINGLES_SHARE, end - runner.took[runner.best])
+    latencies = _repeat(runner.ask, runner.took[1], singles_end, runner.clock)
+    batches = _repeat(lambda: runner.ask_batch(runner.best), runner.took[runner.best], end, runner.clock)
     return Turn(latencies, len(batches) * runner.best, sum(batches))
 
 
@@ -157,32 +158,33 @@ def _repeat(once: Callable[[], float], expected: float, end: float, clock: Clock
     return tuple(taken)
 
 
+def _find_best(runners: list[Runner], limit: float, seconds: float) -> None:
+    """Each subject's best batch size, in two passes over all of them, so that one bad moment decides nothing."""
+    for _ in range(2):
+        for runner in runners:
+            _climb(runner, limit, runner.clock() + seconds / 2)
+    for runner in runners:
+        runner.best = _best(runner.took, limit)
+
+
 def _climb(runner: Runner, limit: float, until: float) -> None:
-    """Find the best batch size among those whose batches take at most `limit` seconds; warms the subject up too."""
-    runner.request_seconds = runner.ask()
-    if runner.clock() + runner.request_seconds < until:
-        runner.request_seconds = runner.ask()  # the first one paid for what is built once
-    took = {1: runner.request_seconds}
+    """Try larger and larger batches while one takes at most `limit` seconds; warms the subject up at every size too."""
+    for _ in range(2):  # the very first request pays for what is built once
+        if not runner.took or runner.clock() + runner.took[1] < until:
+            runner.keep(1, runner.ask())
     for below, size in pairwise(LADDER):
-        hoped = took[below] * size / below / 2  # a larger batch is worth trying only if it is that much faster per row
+        hoped = runner.took[below] * size / below / 2  # a larger batch is worth trying only if it is that much faster
         if size > len(runner.requests.rows) or hoped > min(limit, until - runner.clock()):
-            break
-        took[size] = runner.ask_batch(size)
-        if runner.clock() + took[size] < until:
-            took[size] = min(took[size], runner.ask_batch(size))
-        if took[size] > limit:
-            break
-    runner.ladder = {size: size / max(spent, INSTANT) for size, spent in took.items()}
-    runner.best = _smallest_of_the_fastest(
-        {s: speed for s, speed in runner.ladder.items() if s == 1 or took[s] <= limit}
-    )
-    runner.batch_seconds = took[runner.best]
+            return
+        runner.keep(size, runner.ask_batch(size))
+        if runner.took[size] > limit:
+            return
 
 
-def _smallest_of_the_fastest(ladder: Mapping[int, float]) -> int:
+def _best(took: Mapping[int, float], limit: float) -> int:
     """The smallest batch size within 5 % of the highest speed: beyond it a batch only makes its rows wait."""
-    most = max(ladder.values())
-    return min(size for size, speed in ladder.items() if speed >= 0.95 * most)
+    speed = {size: size / max(seconds, INSTANT) for size, seconds in took.items() if size == 1 or seconds <= limit}
+    return min(size for size in speed if speed[size] >= 0.95 * max(speed.values()))
 
 
 def _timed(work: Work, clock: Clock) -> float:
