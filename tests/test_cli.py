@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sartor import __version__
 from sartor.command import calls, process
@@ -587,3 +589,45 @@ def test_an_output_file(sartor: Run, tree: Run) -> None:
         assert str(raised.value) == sentence
     check_file("full/notes.txt", ["data.csv"], overwrite=True)
     assert tree() == before
+
+
+PIECES = [
+    "check",
+    "position",
+    "show",
+    "--json",
+    "--quiet",
+    "--set",
+    "--seed",
+    "--kind",
+    "--config",
+    "--help",
+    "--",
+    "-",
+    "-x",
+]
+PIECES += [
+    "=",
+    "3",
+    "",
+    " ",
+    "lora",
+    "none.csv",
+    "a=b",
+    "plan.seed=1",
+    "--seed=",
+    "--set=plan.=",
+    "\x1b[2J",
+    "é",
+    "--budget=5m",
+]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(words=st.lists(st.sampled_from(PIECES), max_size=6))
+def test_any_words_are_help_or_one_sentence(sartor: Run, tree: Run, words: list[str]) -> None:
+    done = sartor(*words)
+    assert done.code in (0, 2)
+    assert done.code == 0 or re.fullmatch(r"error\[[A-Z_]+\]: [^\n]+\. Fix: [^\n]+\.\n", done.err), done.err
+    assert (done.out + done.err).replace("\n", "").isprintable()
+    assert tree() == {}

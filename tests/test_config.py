@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sartor.config import MAX_BYTES, read_config
 from sartor.errors import BadInput
@@ -307,3 +310,76 @@ def test_kinds_may_be_a_mapping_or_a_list() -> None:
 )
 def test_durations(text: str, expected: float) -> None:
     assert resolved(f"budget: {text}\n")["budget"] == expected
+
+
+PIECES = [
+    "a",
+    "no",
+    "~",
+    ":",
+    ": ",
+    "\n",
+    "\n  ",
+    "- ",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    "'",
+    '"',
+    "#",
+    "&a",
+    "*a",
+    "!t",
+    "|\n",
+]
+PIECES += [
+    ">",
+    "%YAML 1.2\n",
+    "?",
+    "\t",
+    "\\",
+    "\ufeff",
+    "\x00",
+    "\x85",
+    "é",
+    "😀",
+    "<<",
+    "a:\n  b: 3",
+    "...\n",
+    "---\n",
+    "@",
+]
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join), st.sampled_from([".yaml", ".json"]))
+def test_any_text_is_read_or_refused_in_one_sentence(text: str, suffix: str) -> None:
+    path = Path("fuzz" + suffix)
+    path.write_text(text, "utf-8")
+    refused: BadInput | None = None
+    try:
+        found: object = read_config(path)
+    except BadInput as error:
+        refused, found = error, {}
+    assert isinstance(found, dict)
+    assert refused is None or (refused.code.startswith("CFG_") and str(refused).isprintable())
+
+
+PLAIN = st.one_of(st.integers(), st.booleans(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=20))
+KEYS = st.text(min_size=1, max_size=10).filter(lambda k: k != "<<" and "\ufeff" not in k)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(KEYS, st.one_of(PLAIN, st.lists(PLAIN, max_size=3)), min_size=1, max_size=5))
+def test_json_means_what_python_says_it_means(value: dict[str, Any]) -> None:
+    path = Path("fuzz.json")
+    path.write_text(json.dumps(value), "utf-8")
+
+    def spelled(v: Any) -> Any:
+        if isinstance(v, list):
+            return [spelled(x) for x in v]
+        return v if isinstance(v, str) else json.dumps(v)
+
+    assert plain(read_config(path)) == {k: spelled(v) for k, v in value.items()}

@@ -180,7 +180,7 @@ class _Reader:
             raise self._bad("CFG_KEY_TYPE", event, "a list or mapping is no key", "write a plain name before the colon")
         if event.value == "<<":
             raise self._bad("CFG_ALIAS", event, "merge keys are not allowed", "write the keys out")
-        return str(event.value)
+        return _whole(event.value)
 
     def _place(self, event: Any) -> str:
         return f"{self.path}:{event.start_mark.line + 1}"
@@ -199,5 +199,9 @@ def _until(events: Iterator[Any], end: type) -> Iterator[Any]:
 def _scalar(event: Any) -> str | None:
     if event.style is None and event.value in ("", "~", "null"):
         return None
-    # JSON writes characters beyond 16 bits as two escapes, which YAML reads one by one
-    return str(event.value).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return _whole(event.value)
+
+
+def _whole(text: str) -> str:
+    """JSON writes a character beyond 16 bits as two escapes, which YAML reads one by one."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
