@@ -1,0 +1,1 @@
+"""Classical models: what the baselines are made of; no network, no torch."""
