@@ -196,7 +196,7 @@ def candidates() -> list[Dict]:
 
 LABELS = ["numpy", "pandas", "scipy", "sklearn", "torch", "transformers"]
 TEXTS = [
-    "Return a new array of given shape and type, filled with zeros, without initializing the entries of the padded border.",
+    "Return a new array of given shape and type, filled with zeros, without touching the entries of the border.",
     "Compute the pairwise distances between the observations and return them as a condensed matrix.",
     "Split an array into multiple sub-arrays along the first axis; raises if the division is not exact.",
     "Fit the model to the data and return the transformed result, keeping the index of the frame where there is one.",
@@ -240,8 +240,8 @@ def position() -> Dict:
         "macro_f1": {"value": 0.9141, "low": 0.897, "high": 0.929},
     }
     why = (
-        "It is the cheapest of three candidates that the 1,200 validation rows cannot tell apart, and gains 2.2 points [1.0, 3.5] "
-        "over the frozen encoder with a linear head for 3.0 times its training time."
+        "It is the cheapest of three candidates that 1,200 validation rows cannot tell apart, and gains 2.2 points "
+        "[1.0, 3.5] over the frozen encoder with a linear head for 3.0 times its training time."
     )
     pick = {
         "name": BACKBONE + "lora:r=16 @0.0005",
@@ -272,7 +272,7 @@ def position() -> Dict:
         "stages": stages(),
         "environment": environment(),
         "measured": measured(),
-        "command": "sartor position example:docstrings --target package --budget 10m --max-latency-ms 30 --seed 0 --out runs/docstrings",
+        "command": "sartor position example:docstrings --budget 10m --max-latency-ms 30 --out runs/docs",
         "task": "classification",
         "seed": 0,
     }
@@ -338,7 +338,7 @@ def measured() -> list[Dict]:
         },
         {
             "what": "latency p50, p99",
-            "how": "batch of one, 300 of your own rows in random order, interleaved with a fixed reference workload, 5 rounds",
+            "how": "batch of one, 300 of your own rows, interleaved with a fixed reference workload, 5 rounds",
         },
         {"what": "throughput", "how": "best of batch 8, 16, 32, 64, 128 on your own rows"},
         {"what": "peak memory", "how": "largest resident size of a fresh process that loads the bundle and predicts"},

@@ -1,4 +1,4 @@
-"""The result's candidates as values that every renderer draws from: names made safe, numbers made whole, roles said once."""
+"""The result's candidates as values that every renderer draws from: names made safe, roles said once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Entry:
     """One candidate.
 
     index     its place in the result, which ties its marks together across figures
-    short     its name without the backbone, where all candidates share one
+    short     its name without the backbone that most candidates share
     hue       its family's colour, 0 for baselines
     quality   the headline metric on the validation part, with its interval
     against   the paired difference against the best: {"difference", "low", "high", "p", "verdict"}, or empty
@@ -123,10 +123,17 @@ def _hues(found: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return dict.fromkeys(grey, 0) | {f: 1 + k % (HUES - 1) for k, f in enumerate(others)}
 
 
+def common_backbone(names: Sequence[str]) -> str:
+    """The backbone that most names share, which short names leave out; empty where there is none."""
+    heads = [name.split(" + ")[0] for name in names if " + " in name]
+    most = max(heads, key=heads.count, default="")
+    return most if heads.count(most) > max(1, len(heads) // 2) else ""
+
+
 def _short(names: Sequence[str]) -> list[str]:
-    """Names without the backbone where all recipes share it, as long as they stay different."""
-    heads = {name.split(" + ")[0] for name in names if " + " in name}
-    cut = [name.split(" + ", 1)[1] if " + " in name and len(heads) == 1 else name for name in names]
+    """Names without the backbone that most of them share, as long as they stay different."""
+    shared = common_backbone(names)
+    cut = [name.removeprefix(f"{shared} + ") if shared else name for name in names]
     return cut if len(set(cut)) == len(set(names)) else list(names)
 
 

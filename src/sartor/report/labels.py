@@ -48,18 +48,43 @@ class Label:
 
 @dataclass(frozen=True)
 class Placed:
-    """Where a label came to stand; `far` asks for a thin line back to its point."""
+    """Where a label came to stand: its box, the side its text hangs on, and whether it is so `far` that it wants a line
+    back to its point."""
 
     label: Label
     box: Box
     far: bool
 
+    @property
+    def anchor(self) -> str:
+        """start, middle or end: fonts differ in width, so the side that faces the point stays fixed."""
+        middle = self.box.x + self.box.width / 2
+        if abs(middle - self.label.x) < 1:
+            return "middle"
+        return "start" if middle > self.label.x else "end"
+
+    @property
+    def baseline(self) -> tuple[float, float]:
+        """Where the text is anchored."""
+        share = {"start": 0.0, "middle": 0.5, "end": 1.0}[self.anchor]
+        return self.box.x + share * self.box.width, self.box.y + self.box.height - 4
+
+    @property
+    def near(self) -> tuple[float, float]:
+        """The end of the line back to the point, on the box's side that faces it."""
+        x, y = self.label.x, self.label.y
+        if self.box.y <= y <= self.box.y + self.box.height:
+            left = self.box.x > x
+            return (self.box.x - 2 if left else self.box.x + self.box.width + 2), self.box.y + self.box.height / 2
+        return min(max(x, self.box.x), self.box.x + self.box.width), self.box.y + (
+            0 if y < self.box.y else self.box.height
+        )
+
 
 def text_width(text: str, size: float = 12.0) -> float:
     """A generous estimate in pixels: fonts differ from machine to machine."""
     ems = sum(
-        0.34 if c in _NARROW else 0.92 if c in _WIDE else 0.66 if c.isupper() or ord(c) > 0x2E7F else 0.585
-        for c in text
+        0.36 if c in _NARROW else 0.95 if c in _WIDE else 0.66 if c.isupper() or ord(c) > 0x2E7F else 0.61 for c in text
     )
     return ems * size
 

@@ -17,7 +17,7 @@ _LOOKS_LIKE = str.maketrans(
 
 
 def shown(value: object, limit: int = CUT) -> str:
-    """`value` as one line with every invisible character as a mark, cut at `limit` characters with the number left out."""
+    """`value` as one line, every invisible character as a mark, cut at `limit` characters with the number left out."""
     text = "" if value is None else str(value)
     left = len(text) - limit
     marked = "".join(_mark(c) for c in text[:limit])

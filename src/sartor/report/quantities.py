@@ -89,7 +89,7 @@ _METRICS = (
 _COSTS = (
     Quantity("latency_ms_p50", "Latency, median", "p50", "ms"),
     Quantity("latency_ms_p99", "Latency, 99th percentile", "p99", "ms"),
-    Quantity("throughput_rows_per_s", "Throughput at the best batch", "Throughput", "rows/s"),
+    Quantity("throughput_rows_per_s", "Throughput at the best batch", "Speed", "rows/s"),
     Quantity("peak_memory_mb", "Peak memory", "Memory", "MB"),
     Quantity("size_mb", "Size on disk", "Size", "MB"),
     Quantity("train_seconds", "Training time", "Training", "s"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def tick_text(value: float, ticks: Sequence[float], scale: float = 1.0) -> str:
             if 0 < at < 10
             else number(at, 0)
         )
-    step = min((abs(b - a) for a, b in zip(ticks, ticks[1:], strict=False)), default=1.0) * scale
+    step = min((abs(b - a) for a, b in itertools.pairwise(ticks)), default=1.0) * scale
     places = next((d for d in range(7) if abs(step - round(step, d)) < step * 1e-6), 6)
     return number(at, places)
 

@@ -19,8 +19,18 @@ def verdict(result: Result, found: Sequence[Entry]) -> Values:
     """The sentence in large type, the evidence, and what it rests on."""
     pick = result.get("pick") or {}
     if not pick:
-        sentence = "No candidate could be picked." if result.get("complete") else "Stopped before a candidate could be picked."
-        return {"name": "", "sentence": sentence, "why": _unpicked(found), "state": state(result), "tiles": [], "test": None, "bundle": ""}
+        sentence = (
+            "No candidate could be picked." if result.get("complete") else "Stopped before a candidate could be picked."
+        )
+        return {
+            "name": "",
+            "sentence": sentence,
+            "why": _unpicked(found),
+            "state": state(result),
+            "tiles": [],
+            "test": None,
+            "bundle": "",
+        }
     chosen = next((e for e in found if e.pick), None)
     test = spread((pick.get("test") or {}).get(headline(result)))
     return {
@@ -70,7 +80,9 @@ def _test(result: Result, test: Spread | None) -> Values | None:
 
 def _other_tests(result: Result) -> list[tuple[str, str]]:
     tests = (result.get("pick") or {}).get("test") or {}
-    return [(quantity(str(k)).title, quantity(str(k)).full(spread(v))) for k, v in tests.items() if k != headline(result)]
+    return [
+        (quantity(str(k)).title, quantity(str(k)).full(spread(v))) for k, v in tests.items() if k != headline(result)
+    ]
 
 
 def _tiles(result: Result, chosen: Entry | None) -> list[tuple[str, str, str]]:
@@ -108,7 +120,9 @@ def rungs(result: Result) -> list[Values]:
     """What happened at each comparison of the race."""
     made = []
     for rung in (result.get("race") or {}).get("rungs") or []:
-        dropped = [{"name": shown(d.get("name")), "reason": shown(d.get("reason") or "")} for d in rung.get("dropped") or []]
+        dropped = [
+            {"name": shown(d.get("name")), "reason": shown(d.get("reason") or "")} for d in rung.get("dropped") or []
+        ]
         alive = len(rung.get("alive") or [])
         made.append({"rung": rung.get("rung"), "steps": count(rung.get("steps")), "alive": alive, "dropped": dropped})
     return made
@@ -148,7 +162,10 @@ def data(result: Result) -> Values:
         ("Target", shown(given.get("target") or NOT_MEASURED)),
         ("Inputs", ", ".join(shown(name, 60) for name in given.get("inputs") or []) or NOT_MEASURED),
         ("Split", shown(given.get("how") or NOT_MEASURED)),
-        ("Smallest difference the validation part can resolve", NOT_MEASURED if smallest is None else f"{smallest * metric.scale:.2g}{unit}"),
+        (
+            "Smallest difference the validation part can resolve",
+            NOT_MEASURED if smallest is None else f"{smallest * metric.scale:.2g}{unit}",
+        ),
         ("Texts cut at the encoder's length", NOT_MEASURED if cut is None else f"{cut:.1%}"),
         ("Fingerprint (SHA-256)", shown(given.get("fingerprint") or NOT_MEASURED)),
     ]

@@ -1,4 +1,4 @@
-"""SVG elements made by hand. Every string is escaped here; colours are classes, so that one page serves light and dark."""
+"""SVG elements made by hand. Every string is escaped here; colours are classes, so one page serves light and dark."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Attributes = Mapping[str, object]
 
 
 def element(name: str, attributes: Attributes, *children: str) -> Markup:
-    """`<name ...>children</name>`; floats are rounded to a tenth of a pixel, strings that are not Markup are escaped."""
+    """`<name ...>children</name>`; floats are rounded to a tenth, strings that are not Markup are escaped."""
     written = "".join(f' {key}="{escape(_attribute(value))}"' for key, value in attributes.items() if value is not None)
     inside = Markup("").join(children)
     return Markup(f"<{name}{written}>{inside}</{name}>") if children else Markup(f"<{name}{written}/>")
@@ -61,13 +61,14 @@ def drawing(size: tuple[float, float], title: str, description: str, name: str, 
 
 
 def marker(kind: str, x: float, y: float, radius: float, classes: str = "mark") -> Markup:
-    """A point: "star" (the pick), "square" (a baseline), "cross" (not measured or dropped), "down", "ring", or a circle."""
+    """A point: "star" (the pick), "square" (a baseline), "cross" (unmeasured or dropped), "down", "ring", "circle"."""
     if kind == "star":
         return path(_star(x, y, radius * 1.75), f"{classes} star", close=True)
     if kind == "square":
         return rectangle(x - radius * 0.9, y - radius * 0.9, radius * 1.8, radius * 1.8, classes, 1.0)
     if kind == "cross":
-        arms = f"M{x - radius:.1f} {y - radius:.1f}l{2 * radius:.1f} {2 * radius:.1f}m0 {-2 * radius:.1f}l{-2 * radius:.1f} {2 * radius:.1f}"
+        arms = f"M{x - radius:.1f} {y - radius:.1f}l{2 * radius:.1f} {2 * radius:.1f}"
+        arms += f"m0 {-2 * radius:.1f}l{-2 * radius:.1f} {2 * radius:.1f}"
         return element("path", {"class": f"{classes} cross", "d": arms})
     if kind == "down":
         return path([(x - radius, y - radius), (x + radius, y - radius), (x, y + radius)], classes, close=True)

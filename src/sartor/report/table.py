@@ -70,7 +70,13 @@ def _cell(q: Quantity, value: Spread | None, places: int | None = None) -> Cell:
     if value is None:
         return Cell(NOT_MEASURED)
     apart = value.half is not None and value.half > 0
-    return Cell(q.digits(value, places), q.interval(value, places) if apart else "", repr(value.value))
+    return Cell(q.digits(value, places), _range(q, value, places) if apart else "", repr(value.value))
+
+
+def _range(q: Quantity, value: Spread, places: int | None) -> str:
+    """`91.6–94.4`: narrower than brackets, which stay where a minus sign would be mistaken for the dash."""
+    said = q.interval(value, places)
+    return said if "−" in said else said.strip("[]").replace(", ", "–")
 
 
 def _cost_cell(e: Entry, key: str) -> Cell:

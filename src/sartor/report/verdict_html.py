@@ -1,4 +1,4 @@
-"""One self-contained page for the result of `sartor position`: opens from disk, asks no network, runs only its own script."""
+"""One self-contained page for the result of `sartor position`: opens from disk, no network, only its own script."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sartor.report import sections, svg, table
-from sartor.report.entries import Entry, Result, best_first, entries, families, headline
+from sartor.report.entries import Entry, Result, best_first, common_backbone, entries, families, headline
 from sartor.report.figures import balance, confusion, forest, frontier, race
 from sartor.report.figures.frame import NARROW, WIDE, dot
 from sartor.report.json_report import finite_only
@@ -24,7 +24,7 @@ Values = dict[str, Any]
 
 
 def html(result: Mapping[str, Any]) -> str:
-    """The whole page. User text is escaped, its invisible characters are marked, and its cells are cut at 200 characters."""
+    """The whole page. User text is escaped, invisible characters are marked, cells are cut at 200 characters."""
     found = entries(result)
     script = resource("page.js")
     page = templates().get_template("verdict.html")
@@ -46,6 +46,7 @@ def _context(result: Result, found: Sequence[Entry]) -> Values:
         "verdict": sections.verdict(result, found),
         "metric": quantity(name),
         "found": found,
+        "shared": common_backbone([e.name for e in found]),
         "families": families(found),
         "frontier": frontier_views(result, found),
         "frontier_table": _frontier_table(result, found),
@@ -113,7 +114,9 @@ def _forest_view(result: Result, found: Sequence[Entry]) -> Values | None:
     pictures = [forest.forest(found, name, resolution, width) for width in (WIDE, NARROW)]
     if not all(pictures):
         return None
-    rows = [(r.entry.name, forest.points(r, quantity(name)), _probability(r.p), r.verdict) for r in forest.rows(found, name)]
+    rows = [
+        (r.entry.name, forest.points(r, quantity(name)), _probability(r.p), r.verdict) for r in forest.rows(found, name)
+    ]
     best = next((e.name for e in best_first(found, name) if e.against.get("verdict") == "best" or not e.against), "")
     return {"pictures": pictures, "rows": rows, "best": best}
 
@@ -132,7 +135,7 @@ def _confusion_view(result: Result) -> Values | None:
     right = sum(whole.counts[k][k] for k in range(len(whole.labels)))
     return {
         "pictures": pictures,
-        "pairs": confusion.pair_rows(whole),
+        "pairs": confusion.pair_rows(whole, 10 if len(whole.labels) <= 12 else 25),
         "classes": len(whole.labels),
         "block": None if small else len(drawn.labels),
         "right": f"{right:,}",
@@ -143,7 +146,9 @@ def _confusion_view(result: Result) -> Values | None:
 def _balance_view(result: Result) -> Values | None:
     classes = balance.classes_of((result.get("data") or {}).get("classes"))
     pictures = [balance.balance(classes, width) for width in (WIDE, NARROW)]
-    return {"pictures": pictures, "rows": [(label, f"{rows:,.0f}") for label, rows in classes]} if all(pictures) else None
+    return (
+        {"pictures": pictures, "rows": [(label, f"{rows:,.0f}") for label, rows in classes]} if all(pictures) else None
+    )
 
 
 def policy(script: str) -> str:

@@ -31,7 +31,8 @@ def balance(classes: Classes, width: float) -> Markup | None:
     if not classes:
         return None
     total = sum(rows for _, rows in classes) or 1.0
-    told = f"{len(classes)} classes, {total:,.0f} rows; largest {classes[0][0]} ({classes[0][1]:,.0f}), smallest {classes[-1][0]} ({classes[-1][1]:,.0f})."
+    ends = f"largest {classes[0][0]} ({classes[0][1]:,.0f}), smallest {classes[-1][0]} ({classes[-1][1]:,.0f})"
+    told = f"{len(classes)} classes, {total:,.0f} rows; {ends}."
     size, drawn = _bars(classes, total, width) if len(classes) <= LISTED else _skyline(classes, width)
     return svg.drawing(size, "Rows in each class", told, f"balance-{width:.0f}", *drawn)
 

@@ -21,8 +21,10 @@ BLOCK = 12
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts of the test rows: a row per true label, a column per predicted one; `sizes` are the true rows of each label,
-    also where the columns are only a part of all."""
+    """Counts of the test rows: a row per true label, a column per predicted one.
+
+    `sizes` are the true rows of each label, also where the columns are only a part of all.
+    """
 
     labels: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]

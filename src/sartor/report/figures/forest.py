@@ -1,4 +1,4 @@
-"""The forest: each candidate's paired difference against the best, with its interval, and the zone too small to resolve."""
+"""The forest: each candidate's paired difference against the best, its interval, and what is too close to resolve."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from sartor.report import svg
 from sartor.report.entries import Entry
+from sartor.report.labels import Placed
 from sartor.report.scales import Scale, tick_text
 
 WIDE, NARROW = 1040.0, 380.0
@@ -70,6 +71,20 @@ def dot(entry: Entry, x: float, y: float, radius: float) -> Markup:
     if entry.pick or entry.baseline or not entry.tied:
         return svg.marker(entry.shape, x, y, radius)
     return svg.group({}, svg.marker("circle", x, y, radius), svg.marker("ring", x, y, radius + 3.6, "halo"))
+
+
+def placed_name(e: Entry, p: Placed) -> Markup:
+    """A candidate's name where it found room, with a thin line to its point where that is far."""
+    x, y = p.baseline
+    drawn = [svg.line(p.label.x, p.label.y, *p.near, "leader")] if p.far else []
+    drawn.append(svg.text(x, y, p.label.text, "pick-name" if e.pick else "", p.anchor))
+    return named(e, *drawn)
+
+
+def named(e: Entry, *drawn: str) -> Markup:
+    """A name lights up with its candidate; its mark already speaks for it."""
+    faded = "" if e.finished else " out"
+    return svg.group({"class": f"name k{e.hue}{faded}", "data-c": e.index, "aria-hidden": "true"}, *drawn)
 
 
 def whisker(x1: float, y1: float, x2: float, y2: float) -> Markup:

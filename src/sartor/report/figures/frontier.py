@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,8 +10,18 @@ from markupsafe import Markup
 
 from sartor.report import svg
 from sartor.report.entries import Entry
-from sartor.report.figures.frame import Frame, dot, entry_group, first_words, is_narrow, whisker, x_axis, y_axis
-from sartor.report.labels import Box, Label, Placed, fitted, place, text_width
+from sartor.report.figures.frame import (
+    Frame,
+    dot,
+    entry_group,
+    first_words,
+    is_narrow,
+    placed_name,
+    whisker,
+    x_axis,
+    y_axis,
+)
+from sartor.report.labels import Box, Label, fitted, place, text_width
 from sartor.report.quantities import Quantity, finite, lower_is_better, quantity
 from sartor.report.scales import Scale, focus, padded_log
 
@@ -53,7 +64,7 @@ def frontier(
     width: float,
     resolution: float | None = None,
 ) -> Markup:
-    """One picture, `width` pixels wide; `resolution` is the smallest difference that the validation part can resolve."""
+    """One picture, `width` pixels wide; `resolution`: the smallest difference that the validation part can resolve."""
     plot = _plot(found, metric, cost, width)
     limit = finite(limits.get(_LIMITS.get(cost, "")))
     title = f"{plot.metric.title} over {plot.cost.title.lower()}"
@@ -76,9 +87,11 @@ def _plot(found: Sequence[Entry], metric: str, cost: str, width: float) -> Plot:
     frame = Frame(46, 34, width - 14, 340 if narrow else 456)
     shown = tuple(e for e in found if e.quality is not None and _positive(e, cost))
     unseen = tuple(e for e in found if e.quality is None and _positive(e, cost))
-    reach = [v for e in (*shown, *unseen) for v in _ends(e, cost) if v > 0]
+    y = _quality_scale(shown, metric, frame)
+    inside = [e for e in shown if e.quality and y.holds(e.quality.value)]
+    reach = [v for e in (*inside, *unseen) for v in _ends(e, cost) if v > 0]
     x = Scale(*padded_log(reach), frame.left + 14, frame.right - 14, log=True)
-    return Plot(shown, unseen, quantity(metric), quantity(cost), frame, x, _quality_scale(shown, metric, frame))
+    return Plot(shown, unseen, quantity(metric), quantity(cost), frame, x, y)
 
 
 def _positive(e: Entry, cost: str) -> bool:
@@ -116,7 +129,7 @@ def _axes(plot: Plot) -> Markup:
 
 
 def _staircase(plot: Plot) -> list[tuple[float, float]]:
-    """The frontier's members that are best on this axis, from cheap to dear, as the corners of a staircase in pixels."""
+    """The frontier's members that are best on this axis, cheap to dear, as the corners of a staircase in pixels."""
     members = [e for e in plot.shown if e.frontier]
     members.sort(key=lambda e: (plot.x(e.costs[plot.cost.key].value), plot.at(e)[1]))
     corners: list[tuple[float, float]] = []
@@ -152,25 +165,14 @@ def _scale_bar(plot: Plot, resolution: float | None) -> Markup:
     """Like the scale of a map: the smallest difference that these rows can tell from chance."""
     if not resolution or plot.frame.narrow:
         return Markup("")
-    height = abs(
-        plot.y(plot.y.start) - plot.y(plot.y.start + (resolution if plot.y.stop > plot.y.start else -resolution))
-    )
+    height = resolution / abs(plot.y.stop - plot.y.start) * abs(plot.y.last - plot.y.first)
     if not 6 < height < 200:
         return Markup("")
-    x, bottom = plot.frame.right - 8, plot.frame.bottom - 14
-    said = f"resolvable: {resolution * plot.metric.scale:.2g}{' points' if plot.metric.unit == '%' else ''}"
-    bar = svg.path(
-        [
-            (x - 4, bottom),
-            (x + 4, bottom),
-            (x, bottom),
-            (x, bottom - height),
-            (x - 4, bottom - height),
-            (x + 4, bottom - height),
-        ],
-        "ruler",
-    )
-    return svg.group({}, bar, svg.text(x - 10, bottom - height / 2 + 4, said, "note", "end"))
+    x, top = plot.frame.left + 12, plot.frame.top + 10
+    unit = " points" if plot.metric.unit == "%" else ""
+    bar = [(x - 4, top), (x + 4, top), (x, top), (x, top + height), (x - 4, top + height), (x + 4, top + height)]
+    said = svg.text(x + 10, top + height / 2 + 4, f"{resolution * plot.metric.scale:.2g}{unit} can be resolved", "note")
+    return svg.group({}, svg.path(bar, "ruler"), said)
 
 
 def _rug(plot: Plot) -> Markup:
@@ -212,7 +214,7 @@ def _names(plot: Plot) -> list[Markup]:
     wanted = [e for e in wanted if not frame.narrow or e.pick or e.frontier][:limit]
     labels = [_label(plot, e) for e in wanted]
     by_index = {e.index: e for e in wanted}
-    return [_name(by_index[p.label.key], p) for p in place(labels, _obstacles(plot), inside, _SIZE)]
+    return [placed_name(by_index[p.label.key], p) for p in place(labels, _obstacles(plot), inside, _SIZE)]
 
 
 def _label(plot: Plot, e: Entry) -> Label:
@@ -226,7 +228,8 @@ def _label(plot: Plot, e: Entry) -> Label:
         )
     x, y = plot.at(e)
     if plot.below(e):
-        said = f"{fitted(e.short, room - 40)} {plot.metric.say(e.quality)} ↓"
+        aside = "" if plot.x.holds(e.costs[plot.cost.key].value) else f", {plot.cost.say(e.costs[plot.cost.key])}"
+        said = f"↓ {fitted(e.short, room - 90)} {plot.metric.say(e.quality)}{aside}"
         return Label(e.index, said, x, plot.frame.bottom - 9, must=e.frontier)
     return Label(e.index, fitted(e.short, room), x, y, must=e.pick)
 
@@ -241,25 +244,9 @@ def _obstacles(plot: Plot) -> list[Box]:
         if e.quality and e.quality.low is not None and e.quality.high is not None:
             top, bottom = sorted((plot.y(e.quality.low), plot.y(e.quality.high)))
             made.append(Box(x - 1, top, 2, bottom - top))
-    corners = _staircase(plot)
-    for (x1, y1), (x2, y2) in zip(corners, corners[1:], strict=False):
+    for (x1, y1), (x2, y2) in itertools.pairwise(_staircase(plot)):
         made.append(Box(min(x1, x2) - 1, min(y1, y2) - 1, abs(x2 - x1) + 2, abs(y2 - y1) + 2))
     return made
-
-
-def _name(e: Entry, p: Placed) -> Markup:
-    box = p.box
-    drawn = [svg.text(box.x, box.y + box.height - 4, p.label.text, "pick-name" if e.pick else "")]
-    if p.far:
-        near = min(max(p.label.x, box.x), box.x + box.width), box.y if p.label.y < box.y else box.y + box.height
-        end = (
-            near
-            if not box.y <= p.label.y <= box.y + box.height
-            else (box.x - 2 if box.x > p.label.x else box.x + box.width + 2, box.y + box.height / 2)
-        )
-        drawn.insert(0, svg.line(p.label.x, p.label.y, *end, "leader"))
-    faded = "" if e.finished else " out"
-    return svg.group({"class": f"name k{e.hue}{faded}", "data-c": e.index, "aria-hidden": "true"}, *drawn)
 
 
 def _told(plot: Plot) -> str:

@@ -1,7 +1,8 @@
-"""The race: held-out loss of every candidate that trained, over steps or seconds; the dropped ones fade at their cross."""
+"""The race: held-out loss of every candidate that trained, over steps or seconds; the dropped fade at their cross."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,8 @@ from markupsafe import Markup
 
 from sartor.report import svg
 from sartor.report.entries import Entry
-from sartor.report.figures.frame import Frame, entry_group, first_words, is_narrow, x_axis, y_axis
-from sartor.report.labels import Box, Label, Placed, fitted, place, text_width
+from sartor.report.figures.frame import Frame, entry_group, first_words, is_narrow, named, placed_name, x_axis, y_axis
+from sartor.report.labels import Box, Label, fitted, place, spaced, text_width
 from sartor.report.quantities import finite, quantity
 from sartor.report.scales import Scale
 
@@ -75,7 +76,7 @@ def _layout(runners: tuple[tuple[Entry, Points], ...], loss: str, over: str, wid
         if by_ratio
         else Scale(low - (high - low) * 0.08, high + (high - low) * 0.05, frame.bottom, frame.top + 4)
     )
-    room = 0.0 if narrow else max(text_width(fitted(e.short, 190)) for e, _ in runners) + 12
+    room = 118.0 if narrow else max(text_width(fitted(e.short, 200)) for e, _ in runners) * 1.1 + 18
     return Race(runners, loss, over, frame, Scale(0, max(ends), frame.left, frame.right - room), y)
 
 
@@ -124,13 +125,27 @@ def _line(made: Race, e: Entry, points: Points) -> Markup:
 
 
 def _names(made: Race) -> list[Markup]:
-    frame = made.frame
-    ordered = sorted(made.runners, key=lambda pair: (not pair[0].pick, not pair[0].tied, not pair[0].finished))
-    wanted = [pair for pair in ordered if not frame.narrow or pair[0].pick or pair[0].tied][:20]
-    labels = [Label(e.index, fitted(_said(e), 200), *made.pixels(points)[-1]) for e, points in wanted]
-    inside = Box(frame.left, frame.top, frame.right - frame.left, frame.bottom - frame.top)
-    entries = {e.index: e for e, _ in wanted}
-    return [_name(entries[p.label.key], p) for p in place(labels, _obstacles(made), inside)]
+    """Who finished is named in a column at the right, the others beside their cross."""
+    finished = [(e, made.pixels(points)[-1]) for e, points in made.runners if e.finished]
+    others = [(e, made.pixels(points)[-1]) for e, points in made.runners if not e.finished]
+    if made.frame.narrow:
+        return _column([pair for pair in finished if pair[0].pick or pair[0].tied], made)
+    labels = [Label(e.index, fitted(_said(e), 250), *end) for e, end in others[:12]]
+    entries = {e.index: e for e, _ in others}
+    inside = Box(made.frame.left, made.frame.top, made.x.last - made.frame.left - 8, made.frame.bottom - made.frame.top)
+    beside = [placed_name(entries[p.label.key], p) for p in place(labels, _obstacles(made), inside)]
+    return [*_column(finished[:24], made), *beside]
+
+
+def _column(finished: list[tuple[Entry, tuple[float, float]]], made: Race) -> list[Markup]:
+    ordered = sorted(finished, key=lambda pair: pair[1][1])
+    heights = spaced([end[1] for _, end in ordered], 15, made.frame.top + 8, made.frame.bottom - 4)
+    x, drawn = made.x.last + 18, []
+    for (e, end), y in zip(ordered, heights, strict=True):
+        line = svg.path([(end[0] + 6, end[1]), (max(end[0] + 6, x - 12), end[1]), (x - 4, y)], "leader")
+        name = fitted(e.short, made.frame.right - x)
+        drawn.append(named(e, line, svg.text(x, y + 4, name, "pick-name" if e.pick else "")))
+    return drawn
 
 
 def _said(e: Entry) -> str:
@@ -142,21 +157,10 @@ def _obstacles(made: Race) -> list[Box]:
     boxes = []
     for _, points in made.runners:
         pixels = made.pixels(points)
-        for (x1, y1), (x2, y2) in zip(pixels, pixels[1:], strict=False):
+        for (x1, y1), (x2, y2) in itertools.pairwise(pixels):
             pieces = max(1, round(abs(x2 - x1) / 14))
             boxes += [
                 Box(x1 + (x2 - x1) * k / pieces - 1, y1 + (y2 - y1) * k / pieces - 2, 14, 4) for k in range(pieces)
             ]
         boxes.append(Box(pixels[-1][0] - 5, pixels[-1][1] - 5, 10, 10))
     return boxes
-
-
-def _name(e: Entry, p: Placed) -> Markup:
-    drawn = [svg.text(p.box.x, p.box.y + p.box.height - 4, p.label.text, "pick-name" if e.pick else "")]
-    if p.far:
-        left = p.box.x > p.label.x
-        drawn.insert(
-            0, svg.line(p.label.x, p.label.y, p.box.x - 3 if left else p.box.x + p.box.width / 2, p.box.y + 8, "leader")
-        )
-    faded = "" if e.finished else " out"
-    return svg.group({"class": f"name k{e.hue}{faded}", "data-c": e.index, "aria-hidden": "true"}, *drawn)

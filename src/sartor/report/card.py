@@ -1,0 +1,187 @@
+"""The model card of a bundle: README.md with the metadata that the Hub reads, filled from measurements only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sartor.report.plain import shown
+from sartor.report.quantities import COSTS, NOT_MEASURED, count, finite, quantity, spread
+
+Info = Mapping[str, Any]
+
+_PIPELINES = {"classification": "text-classification", "regression": "text-classification"}
+_PACKAGED = {"minilm": "sentence-transformers/all-MiniLM-L6-v2"}
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+
+
+def card(info: Info) -> str:
+    """YAML front matter, then sections; what nobody measured says so. The licence is unknown here and left out."""
+    sections = [
+        _opening(info),
+        _quality(info),
+        _costs(info),
+        _labels(info),
+        _training(info),
+        _use(info),
+        _notes(info),
+    ]
+    return f"---\n{_front(info)}---\n\n" + "\n\n".join(s for s in sections if s) + "\n"
+
+
+def _front(info: Info) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(metadata(info), sort_keys=False, allow_unicode=True, width=1000))
+
+
+def metadata(info: Info) -> dict[str, Any]:
+    """The front matter as plain values; YAML's own writer quotes whatever needs it."""
+    task = _part_name(info, "task")
+    made: dict[str, Any] = {"library_name": _library(info)}
+    made |= {"pipeline_tag": _PIPELINES[task]} if task in _PIPELINES else {}
+    model, data = _base_model(info), (info.get("data") or {}).get("source")
+    made |= {"base_model": model} if model else {}
+    made |= {"datasets": [data[3:]]} if isinstance(data, str) and data.startswith("hf:") and _hub(data[3:]) else {}
+    made["tags"] = ["sartor", *([_part_name(info, "method")] if _part_name(info, "method") else [])]
+    results = _measured(info)
+    made |= {"metrics": [r["type"] for r in results]} if results else {}
+    return made | ({"model-index": [_index(info, results)]} if results else {})
+
+
+def _index(info: Info, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    task = _part_name(info, "task")
+    source = shown((info.get("data") or {}).get("source") or "unknown", 100)
+    dataset = {"name": source, "type": source, "split": "test"}
+    about = {"task": {"type": _PIPELINES.get(task, task or "other")}, "dataset": dataset, "metrics": list(results)}
+    return {"name": title(info), "results": [about]}
+
+
+def _measured(info: Info) -> list[dict[str, Any]]:
+    """The test part's metrics; nothing is claimed from the validation part, which selection has seen."""
+    made = []
+    for key, value in (info.get("test") or {}).items():
+        found = spread(value)
+        if found is not None:
+            made.append({"type": shown(key, 60), "name": shown(quantity(str(key)).title, 60), "value": found.value})
+    return made
+
+
+def title(info: Info) -> str:
+    """The backbone and the method, as on the command line."""
+    parts = [_part_name(info, "backbone"), _part_name(info, "method")]
+    return " + ".join(p for p in parts if p) or shown((info.get("recipe") or {}).get("part") or "sartor model", 80)
+
+
+def _part_name(info: Info, shelf: str) -> str:
+    part = (info.get("recipe") or {}).get(shelf) or {}
+    return shown(part.get("part") or "", 60) if isinstance(part, Mapping) else shown(part, 60)
+
+
+def _library(info: Info) -> str:
+    if not _part_name(info, "backbone"):
+        return "sartor"
+    return "peft" if _part_name(info, "method") in ("lora", "adalora") and not info.get("merged") else "transformers"
+
+
+def _base_model(info: Info) -> str | None:
+    name = _part_name(info, "backbone")
+    path = ((info.get("recipe") or {}).get("backbone") or {}).get("path") if name else None
+    return _PACKAGED.get(name) or (path if isinstance(path, str) and _hub(path) else None)
+
+
+def _hub(name: str) -> bool:
+    return _HUB_NAME.fullmatch(name) is not None
+
+
+def escaped(value: object, limit: int = 200) -> str:
+    """User text inside Markdown: one line, no markup, no link, no HTML."""
+    text = shown(value, limit).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|~$:@/=])", r"\\\1", text)
+
+
+def _opening(info: Info) -> str:
+    data = info.get("data") or {}
+    task, source = _part_name(info, "task") or "prediction", escaped(data.get("source") or "data that was not named")
+    trained = f"A model for {escaped(task)}, fitted by Sartor to {source}"
+    target = f" to predict {escaped(data['target'])}" if data.get("target") else ""
+    return f"# {escaped(title(info))}\n\n{trained}{target}."
+
+
+def _quality(info: Info) -> str:
+    test, validation = info.get("test") or {}, info.get("metrics") or {}
+    keys = list(dict.fromkeys([*test, *validation]))
+    rows = [
+        [_title(k), quantity(str(k)).full(spread(test.get(k))), quantity(str(k)).full(spread(validation.get(k)))]
+        for k in keys
+    ]
+    if not rows:
+        return f"## Quality\n\n{NOT_MEASURED.capitalize()}."
+    told = "The test part was used once, after every choice was made; the validation part was used to choose."
+    return f"## Quality\n\n{told}\n\n{_table(['Metric', 'Test', 'Validation'], rows)}{_how(test)}"
+
+
+def _how(test: Mapping[str, Any]) -> str:
+    about: Mapping[str, Any] = next((v for v in test.values() if isinstance(v, Mapping) and v.get("method")), {})
+    if not about:
+        return ""
+    level = finite(about.get("level"))
+    said = f"{level:.0%} intervals" if level else "Intervals"
+    rows = f", {count(about['n'])} rows" if about.get("n") else ""
+    return f"\n\n{said}: {escaped(about['method'])}{rows}."
+
+
+def _costs(info: Info) -> str:
+    costs = info.get("costs") or {}
+    rows = [[quantity(k).title, quantity(k).full(spread(costs.get(k)))] for k in COSTS]
+    return f"## Costs\n\n{_table(['Cost', 'Measured'], rows)}"
+
+
+def _labels(info: Info) -> str:
+    labels = list(info.get("labels") or [])
+    if not labels:
+        return ""
+    listed = ", ".join(escaped(label, 80) for label in labels[:100])
+    return f"## Labels\n\n{len(labels):,}: {listed}" + (f" and {len(labels) - 100:,} more" if len(labels) > 100 else "")
+
+
+def _training(info: Info) -> str:
+    data, plan = info.get("data") or {}, (info.get("recipe") or {}).get("plan") or {}
+    parts = ", ".join(f"{escaped(k, 40)} {count(v)}" for k, v in (data.get("parts") or {}).items())
+    facts = [("Rows", count(data.get("rows"))), ("Parts", parts), ("Split", escaped(data.get("how") or ""))]
+    facts += [("Fingerprint of the data", escaped(data.get("fingerprint") or ""))]
+    facts += [(escaped(k, 60), escaped(v)) for k, v in plan.items() if v is not None]
+    return f"## Training\n\n{_table(['What', 'Value'], [[k, v or NOT_MEASURED] for k, v in facts])}"
+
+
+def _use(info: Info) -> str:
+    snippets = info.get("how_to_use") or {}
+    items = snippets.items() if isinstance(snippets, Mapping) else enumerate(snippets)
+    blocks = [
+        f"{'' if isinstance(k, int) else f'With {escaped(k, 40)}:' + chr(10) * 2}{_code(str(v))}" for k, v in items
+    ]
+    return "## How to use\n\n" + "\n\n".join(blocks) if blocks else ""
+
+
+def _code(text: str) -> str:
+    """A fenced block that the text inside cannot close."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    lines = "\n".join(shown(line, 2000) for line in text.splitlines())
+    return f"{fence}python\n{lines}\n{fence}"
+
+
+def _notes(info: Info) -> str:
+    notes: Iterable[object] = info.get("notes") or []
+    listed = "\n".join(f"- {escaped(note, 600)}" for note in notes)
+    return f"## Notes\n\n{listed}" if listed else ""
+
+
+def _title(key: object) -> str:
+    return escaped(quantity(str(key)).title, 60)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *rows)]
+    return "\n".join(lines)
