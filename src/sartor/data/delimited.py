@@ -130,8 +130,8 @@ def _pour(batch: list[list[str]], columns: list[list[Any]]) -> None:
 
 def _ragged(ragged: list[tuple[int, int]], width: int, source: str) -> BadInput:
     line, found = ragged[0]
-    others = ", ".join(str(n) for n, _ in ragged[1:6])
-    more = f" (and {len(ragged) - 1} more rows, lines {others}{', ...' if len(ragged) > 6 else ''})" if others else ""
+    others = ", ".join(str(n) for n, _ in ragged[1:5]) + (", …" if len(ragged) > 5 else "")
+    more = f", and so {len(ragged) - 1:,} more (line{'s' if len(ragged) > 2 else ''} {others})" if others else ""
     fix = "quote cells that hold the separator" if found > width else "add the missing cells"
     return BadInput("DATA_RAGGED", f"expected {width} cells, found {found}{more}", fix=fix, where=f"{source}:{line}")
 

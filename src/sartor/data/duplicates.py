@@ -21,8 +21,8 @@ ALIKE = 0.8
 """Jaccard similarity of word pairs from which two texts are near duplicates."""
 LEAST_WORDS = 6
 MOST_PAIRS = 100_000
-BLOCK = 50_000
-"""Texts hashed at a time: bounds the memory."""
+NEIGHBOURS, BLOCK = 200_000, 50_000
+"""Texts compared with each other, and texts hashed at a time."""
 PUNCTUATION = "".join(c if c.isalnum() else " " for c in map(chr, range(128)))
 WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
 """A word, or one character of a script that writes no spaces."""
@@ -32,9 +32,14 @@ def keys(rows: Rows) -> list[tuple[Hashable, ...]]:
     """What two rows share when their inputs say the same: the texts, or for a table without texts every input."""
     texts = rows.schema.reading("text")
     if texts:
-        columns = [rows.columns[name] for name in texts]
-        return [tuple(" ".join(v.split()) if v else "" for v in row) for row in zip(*columns, strict=True)]
+        return list(zip(*([_spaced(v) for v in rows.columns[name]] for name in texts), strict=True))
     return [tuple(map(_hashable, row)) for row in zip(*(rows.columns[n] for n in rows.schema.inputs), strict=True)]
+
+
+def _spaced(text: str | None) -> str:
+    """The text with single spaces: the same object where it is so already, since there may be a million."""
+    spaced = " ".join(text.split()) if text else ""
+    return text if text and spaced == text else spaced
 
 
 def blank(key: Hashable) -> bool:
@@ -78,16 +83,21 @@ class Shingled:
 def near(texts: Sequence[str]) -> list[tuple[int, int]]:
     """(position, an earlier position) of texts that differ only in case and punctuation, or share 80 % of word pairs.
 
-    Texts that are equal to the character are the caller's to remove first.
+    Texts that are equal to the character are the caller's to remove first. Shared word pairs are sought among 200,000
+    neighbours at a time, which bounds the memory.
     """
-    cleaned = [normal(t) for t in texts]
-    pairs = dict(repeated([(c,) for c in cleaned]))
-    kept = [i for i, c in enumerate(cleaned) if i not in pairs and c.count(" ") >= LEAST_WORDS - 1]
-    for start in range(
-        0, len(kept), 4 * BLOCK
-    ):  # near duplicates are sought among 200,000 neighbours, not in a million
-        part = kept[start : start + 4 * BLOCK]
-        pairs |= {part[i]: part[j] for i, j in _alike([cleaned[k] for k in part])}
+    pairs: dict[int, int] = {}
+    first: dict[int, int] = {}  # by hash: a million normal texts need not be kept
+    for start in range(0, len(texts), NEIGHBOURS):
+        cleaned = [normal(t) for t in texts[start : start + NEIGHBOURS]]
+        kept = []
+        for i, text in enumerate(cleaned, start=start):
+            j = first.setdefault(hash(text), i)
+            if j != i and text and normal(texts[j]) == text:
+                pairs[i] = j
+            elif text.count(" ") >= LEAST_WORDS - 1:
+                kept.append(i)
+        pairs |= {kept[i]: kept[j] for i, j in _alike([cleaned[k - start] for k in kept])}
     return sorted(pairs.items())
 
 
@@ -106,17 +116,21 @@ def _alike(cleaned: Sequence[str]) -> list[tuple[int, int]]:
     return sorted(found.items())
 
 
+class _Codes(dict[str, int]):
+    """word -> its CRC-32, computed once."""
+
+    def __missing__(self, word: str) -> int:
+        code = self[word] = zlib.crc32(word.encode("utf-8", "surrogatepass"))
+        return code
+
+
 def _shingle(cleaned: Sequence[str]) -> Shingled:
     """Word pairs of each text, and its last word with itself, hashed from the words' CRC-32."""
-    codes: dict[str, int] = {}
+    code = _Codes().__getitem__
     numbers: list[int] = []
     ends = np.empty(len(cleaned), dtype=np.int64)
     for i, text in enumerate(cleaned):
-        for word in text.split(" "):
-            code = codes.get(word)
-            if code is None:
-                code = codes[word] = zlib.crc32(word.encode("utf-8", "surrogatepass"))
-            numbers.append(code)
+        numbers.extend(map(code, text.split(" ")))
         ends[i] = len(numbers)
     words = np.asarray(numbers, dtype=np.uint64)
     following = np.append(words[1:], words[:1])

@@ -68,26 +68,26 @@ def refuse_path(path: Path, source: str) -> None:
 def _not_found(path: Path, source: str) -> BadInput:
     names = _readable(path.parent)
     close = nearest(path.name, names)
-    fix = f"did you mean '{path.parent / close}'?" if close else _list_of(names, "give the path of an existing file")
+    there = f"files there: {_first(names)}"
+    fix = f"did you mean '{path.parent / close}'? The {there}" if close else f"choose one of the {there}"
+    fix = fix if names else "give the path of an existing file"
     return BadInput("DATA_NOT_FOUND", "there is no such file", fix=fix, where=source)
 
 
 def _directory(path: Path, source: str) -> BadInput:
     names = [n for n in _readable(path) if any(n.lower().removesuffix(".gz").endswith(e) for e in FORMATS)]
-    fix = _list_of(names, f"give the path of a file ({SHOWN_FORMATS})")
+    fix = f"choose a file in it: {_first(names)}" if names else f"give the path of a file ({SHOWN_FORMATS})"
     return BadInput("DATA_DIRECTORY", "this is a folder, not a file", fix=fix, where=source)
 
 
-def _list_of(names: list[str], otherwise: str) -> str:
-    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    return f"choose one of the files there: {shown}" if names else otherwise
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _readable(folder: Path) -> list[str]:
-    """The names of files in `folder`, none where it cannot be listed."""
+    """The names in `folder`, none where it cannot be listed."""
     try:
-        with os.scandir(folder) as entries:
-            return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_file())
+        return sorted(name for name in os.listdir(folder) if not name.startswith("."))
     except (OSError, ValueError):
         return []
 
@@ -160,7 +160,7 @@ def refuse_content(stream: BinaryIO, source: str, expected: str) -> None:
     if not head:
         raise BadInput("DATA_EMPTY", "the file is empty", fix="give a file with a header and rows", where=source)
     found = _format_seen(head)
-    if found and (found == "Parquet") != (expected == "parquet"):
+    if found and (found, expected) != ("Parquet", "parquet"):
         message = f"the name says {expected.upper()} and the content is {found}"
         fix = (
             "give the file the ending of its content"

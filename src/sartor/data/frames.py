@@ -1,4 +1,4 @@
-"""Objects that already hold rows (pandas, pyarrow, `datasets`, lists of dicts) and the Hub -> a table."""
+"""Objects that already hold rows (pandas, pyarrow, `datasets`, lists of dicts) -> a table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sartor.data.table import Table, numbered
-from sartor.errors import BadInput, missing_extra
+from sartor.errors import BadInput
 
 ACCEPTED = (
     "a path, 'hf:owner/name', 'example:docstrings', a pandas or pyarrow table, a datasets.Dataset or a list of dicts"
@@ -29,12 +29,12 @@ def read(value: Any) -> Table:
         return from_arrow(value if isinstance(value, pa.Table) else pa.table(value), name)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return _from_dicts(value)
-    raise BadInput("DATA_FORMAT", f"the data are a {name}", fix=f"give {ACCEPTED}")
+    raise BadInput("DATA_FORMAT", f"the data have the type {name}", fix=f"give {ACCEPTED}")
 
 
 def _from_pandas(frame: Any) -> Table:
     if type(frame).__name__ != "DataFrame":
-        raise BadInput("DATA_FORMAT", f"the data are a pandas {type(frame).__name__}", fix="give a DataFrame")
+        raise BadInput("DATA_FORMAT", f"the data are of the pandas type {type(frame).__name__}", fix="give a DataFrame")
     if len(frame) == 0:
         raise BadInput("DATA_NO_ROWS", "the DataFrame has no rows", fix="add rows", where="DataFrame")
     names = [str(name) for name in frame.columns]
@@ -52,7 +52,7 @@ def _from_pandas(frame: Any) -> Table:
 
 def from_dataset(dataset: Any, source: str) -> Table:
     """A `datasets.Dataset`; of several splits, the one called train."""
-    if hasattr(dataset, "keys") and not hasattr(dataset, "column_names_and_types") and isinstance(dataset, Mapping):
+    if isinstance(dataset, Mapping):
         if "train" not in dataset:
             raise BadInput(
                 "DATA_SPLIT", f"the dataset has the splits {', '.join(dataset)}", fix="pass one of them", where=source
@@ -81,27 +81,7 @@ def _from_dicts(rows: Sequence[Any]) -> Table:
     names: dict[str, None] = {}
     for i, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            message = f"the row is a {type(row).__name__}, not a dict"
+            message = f"the row has the type {type(row).__name__}, not dict"
             raise BadInput("DATA_FORMAT", message, fix="give dicts of column name to value", where=f"rows:{i + 1}")
         names.update(dict.fromkeys(map(str, row)))
     return numbered("rows", {name: [row.get(name) for row in rows] for name in names})
-
-
-def read_hub(source: str) -> Table:
-    """`hf:owner/name` through the `datasets` library, from its cache or the network; the train split."""
-    name = source.removeprefix("hf:")
-    if name.count("/") > 1 or not name.strip("/") or any(c.isspace() for c in name):
-        raise BadInput("DATA_HUB_NAME", f"'{source}' is no dataset's name", fix="write hf:owner/name")
-    try:
-        import datasets
-    except ImportError:
-        raise missing_extra("datasets", "datasets", f"reading '{source}'") from None
-    try:
-        dataset = datasets.load_dataset(name)
-    except (
-        Exception
-    ) as error:  # the library raises some twenty kinds for a name, a cache or a network that is not there
-        message = f"the dataset could not be loaded ({type(error).__name__})"
-        fix = "export it to Parquet or JSONL where there is a network (Dataset.to_parquet) and give that file's path"
-        raise BadInput("DATA_HUB", message, fix=fix, where=source) from error
-    return from_dataset(dataset, source)

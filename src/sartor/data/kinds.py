@@ -11,43 +11,12 @@ from sartor.data.rows import Column, Kind
 from sartor.data.values import INTEGER, NUMBER, PADDED, TRUTH, is_missing
 from sartor.errors import BadInput
 
-TEXT_NAMES = frozenset(
-    [
-        "text",
-        "text1",
-        "text2",
-        "text_a",
-        "text_b",
-        "text_pair",
-        "sentence",
-        "sentence1",
-        "sentence2",
-        "sentence_a",
-        "sentence_b",
-        "premise",
-        "hypothesis",
-        "question",
-        "question1",
-        "question2",
-        "answer",
-        "review",
-        "comment",
-        "content",
-        "body",
-        "title",
-        "document",
-        "message",
-        "tweet",
-        "utterance",
-        "query",
-        "passage",
-        "context",
-        "description",
-        "summary",
-        "abstract",
-        "headline",
-        "docstring",
-    ]
+TEXTS = re.compile(
+    r"(?:text|sentence|premise|hypothesis|review|tweet|utterance|document|docstring)(?:_?(?:[12ab]|pair))?"
+)
+"""Names that promise a text, however few distinct ones there are."""
+OFTEN_TEXTS = re.compile(
+    r"question[12]?|answer|comment|content|body|title|message|query|passage|context|description|summary|abstract|headline"
 )
 ID_NAME = re.compile(r"(?:^|[\s_\-.])(?:id|ids|uuid|guid|idx|index|key)$|^unnamed: 0$", re.IGNORECASE)
 CAMEL_ID = re.compile(r"[a-z](?:Id|ID)$")
@@ -196,10 +165,12 @@ def _words(cells: Cells) -> Guess:
     length = sum(map(len, cells.sample)) / count
     distinct, share = len(cells.distinct), len(cells.distinct) / len(cells.present)
     said = f"{distinct:,} distinct, {words:.1f} words on average"
-    named = cells.name.strip().casefold() in TEXT_NAMES
+    name = cells.name.strip().casefold()
     few = distinct <= 20 and share < 0.05
+    promised = bool(TEXTS.fullmatch(name))
+    named = promised or (bool(OFTEN_TEXTS.fullmatch(name)) and not few)
     long = (words >= 4 and (distinct > 50 or share > 0.5)) or ((words >= 2 or length >= 12) and share > 0.5)
-    if (named or long) and not few:
+    if named or (long and not few):
         return "text", f"{said}{', and its name says text' if named else ''}"
     return "category", said
 
@@ -209,7 +180,7 @@ def is_id_name(name: str) -> bool:
 
 
 def is_quantity(values: Sequence[Any]) -> bool | None:
-    """Whether numbers are a quantity (fractions, or more than 50 distinct), not classes; None where they are no numbers."""
+    """Whether numbers are a quantity (fractions, or more than 50 distinct) or classes; None: no numbers."""
     distinct = {v for v in values if v is not None and not (isinstance(v, str) and is_missing(v))}
     if not distinct or any(isinstance(v, bool) or not isinstance(v, int | float | str) for v in distinct):
         return None

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sartor.data import delimited, files, frames, jsonl, parquet
-from sartor.data.hints import Hints
+from sartor.data import delimited, files, frames, hub, jsonl, parquet
+from sartor.data.hints import Hints, refuse_contradictions
 from sartor.data.rows import Column, Kind, Rows, Schema
-from sartor.data.schema import infer
+from sartor.data.schema import infer, refuse_unknown
 from sartor.data.table import Table, numbered, refuse_mixed
 from sartor.data.values import convert
 from sartor.errors import BadInput, did_you_mean, nearest
@@ -32,9 +31,10 @@ def read(source: Any, hints: Hints = Hints(), *, serving: bool = False, like: Sc
     table = _table(source)
     if like is not None:
         return _imposed(table, like)
-    table = table.without(hints.ignore) if set(hints.ignore) <= set(table.columns) else table
-    refuse_mixed(table)
-    schema = infer(table.columns, _without_ignored(hints, table), table.source, serving=serving)
+    refuse_contradictions(hints)
+    refuse_unknown(table.columns, hints, table.source, serving)
+    refuse_mixed(table.without(hints.ignore))
+    schema = infer(table.columns, hints, table.source, serving=serving)
     return _rows(table, schema)
 
 
@@ -43,7 +43,7 @@ def _table(source: Any) -> Table:
         return frames.read(source)
     name = os.fspath(source)
     if isinstance(source, str) and name.startswith("hf:"):
-        return frames.read_hub(name)
+        return hub.read(name)
     if isinstance(source, str) and name.startswith("example:"):
         return _example(name)
     return _file(Path(name).expanduser(), name)
@@ -67,13 +67,6 @@ def _example(source: str) -> Table:
         raise BadInput("DATA_EXAMPLE", f"no example is called '{name}'", fix=did_you_mean(name, EXAMPLES))
     texts, labels = docstrings()
     return numbered(source, {"text": list(texts), "label": list(labels)})
-
-
-def _without_ignored(hints: Hints, table: Table) -> Hints:
-    """The hints for a table whose ignored columns are gone; what names them otherwise stays an error."""
-    gone = set(hints.ignore) - set(table.columns)
-    used = {hints.target, hints.group, hints.time, *hints.text}
-    return replace(hints, ignore=tuple(n for n in hints.ignore if n not in gone or n in used))
 
 
 def _rows(table: Table, schema: Schema) -> Rows:

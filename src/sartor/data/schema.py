@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from sartor.data.hints import Hints, refuse_contradictions
+from sartor.data.hints import Hints
 from sartor.data.kinds import is_quantity, look
 from sartor.data.rows import Column, Kind, Schema
 from sartor.errors import BadInput, did_you_mean
@@ -23,9 +23,7 @@ INPUT_KINDS = ("number", "category", "boolean", "image", "audio")
 
 
 def infer(columns: Mapping[str, Sequence[Any]], hints: Hints, source: str, *, serving: bool = False) -> Schema:
-    """The schema of raw columns; raises `BadInput` where a hint names no column or nothing says what to predict."""
-    refuse_contradictions(hints)
-    refuse_unknown(columns, hints, source, serving)
+    """The schema of raw columns and hints that fit them; raises `BadInput` where nothing says what to predict."""
     kept = {name: values for name, values in columns.items() if name not in hints.ignore}
     looked = {name: _column(name, values, hints) for name, values in kept.items()}
     target = hints.target if hints.target in kept else None
@@ -52,9 +50,9 @@ def narrowed(schema: Schema, kinds: Collection[str]) -> Schema:
 
 
 def refuse_unknown(columns: Collection[str], hints: Hints, source: str, serving: bool) -> None:
-    """Raise `BadInput` for a hint that names a column the data lack; serving, the target may be absent."""
+    """Raise `BadInput` for a hint that names a column the data lack; serving, only the texts must be there."""
     for name in hints.named():
-        if name not in columns and not (serving and name in (hints.target, hints.group, hints.time)):
+        if name not in columns and not (serving and name not in hints.text):
             code = "LABEL_COLUMN" if name == hints.target else "DATA_COLUMN_MISSING"
             raise BadInput(code, f"there is no column '{name}'", fix=did_you_mean(name, columns), where=source)
 
