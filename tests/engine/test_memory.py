@@ -38,10 +38,13 @@ def test_memory_of_the_parent_is_not_counted() -> None:
     assert len(ballast)
 
 
-def test_repeats_give_a_range() -> None:
-    found = peak_memory(holding(50), repeats=2)
-    assert found.repeats == 2
-    assert found.low <= found.value <= found.high
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_equal_processes_tie(repeats: int) -> None:
+    one, other = (peak_memory(holding(50), repeats=repeats) for _ in range(2))
+    assert one.overlaps(other)
+    assert not one.overlaps(peak_memory(holding(80), repeats=repeats))
+    assert one.repeats == repeats
+    assert one.low < one.value < one.high
 
 
 @pytest.mark.parametrize(

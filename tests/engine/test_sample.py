@@ -44,6 +44,10 @@ def test_requests_have_no_target_and_come_in_a_circle() -> None:
     assert len(asked.batch(8, 0)) == 8
 
 
+def test_longest_rows_come_longest_first() -> None:
+    assert requests(rows_of(20)).longest(3).numbers.tolist() == [19, 18, 17]
+
+
 def test_large_data_are_sampled_the_same_way_every_time() -> None:
     rows = rows_of(3 * SIZE)
     first, again = requests(rows), requests(rows)

@@ -27,6 +27,10 @@ class Requests:
         """Batch `number` of `size` rows: it begins where the one before ended, in a circle."""
         return self.rows.take(np.arange(number * size, (number + 1) * size) % len(self.rows))
 
+    def longest(self, most: int) -> Rows:
+        """At most `most` of the longest rows, the longest first."""
+        return self.rows.take(np.argsort(-_lengths(self.rows), kind="stable")[:most])
+
 
 def requests(rows: Rows) -> Requests:
     """At most `SIZE` of `rows`, drawn by a fixed seed, with the lengths spread evenly over every stretch of them."""
