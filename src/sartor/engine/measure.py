@@ -1,8 +1,8 @@
 """measure: the one ruler. Every number it gives has a range, and overlapping ranges are ties.
 
 The numbers are as the clock gave them. Dividing each turn by how slow the fixed work was around it was tried and
-dropped: it made the range of one subject's rounds 2 to 4 times as wide on a mildly busy machine, and where rivals came
-and went it narrowed the ranges by a third but moved the medians more from run to run (docs/log.md). The fixed work is
+dropped: on a mildly busy machine it made the range of a subject's rounds 1.5 to 4 times as wide, and where rivals came
+and went it narrowed the ranges by a quarter but moved the medians as much or more from run to run. The fixed work is
 reported instead, so that a slow round is told from a slow candidate.
 """
 
