@@ -221,11 +221,11 @@ def confusion(labels: list[str], rows: int, accuracy: float, seed: int = 0) -> D
 def wrong(labels: list[str], n: int = 12) -> list[Dict]:
     made = []
     for k in range(n):
-        pair = (labels[k % len(labels)], labels[(k * 2 + 1) % len(labels)])
+        pair = (labels[k % len(labels)], labels[(k + 1 + k // 6) % len(labels)])
         row: Dict = {
             "text": TEXTS[k % len(TEXTS)],
             "label": pair[0],
-            "prediction": pair[1] if pair[1] != pair[0] else labels[-1],
+            "prediction": pair[1],
         }
         made.append(row | {"probability": 0.994 - 0.021 * k, "row": 311 + 97 * k, "line": 313 + 97 * k})
     return made

@@ -47,34 +47,29 @@ def _even_ticks(low: float, high: float, wanted: int) -> list[float]:
     return [round(k * step, 12) for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
+_DIGITS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7))
+
+
 def _log_ticks(low: float, high: float, wanted: int) -> list[float]:
+    """The set of digits that gives the number of ticks nearest to `wanted`; over many decades, every n-th power."""
     low = max(low, 1e-12)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    finest = [1, 1.5, 2, 3, 4, 5, 7]
-    for digits in ([1], [1, 3], [1, 2, 5], finest):
-        found = [d * 10.0**p for p in powers for d in digits if low * 0.999 <= d * 10.0**p <= high * 1.001]
-        enough = len(found) >= max(3, wanted - 3)
-        if enough:
-            return found[:: -(-len(found) // (wanted + 2))] if digits == [1] else found
-    return found if len(found) > 2 else _even_ticks(low, high, wanted)
+    sets = [[d * 10.0**p for p in powers for d in digits if low <= d * 10.0**p <= high] for digits in _DIGITS]
+    found = min(sets, key=lambda ticks: abs(len(ticks) - wanted))
+    if len(found) < 3:
+        return _even_ticks(low, high, wanted)
+    return found[:: math.ceil(len(found) / (wanted + 2))] if found is sets[0] else found
 
 
 def tick_text(value: float, ticks: Sequence[float], scale: float = 1.0) -> str:
-    """A tick's number with no more decimals than the ticks need to differ."""
-    at = value * scale
-    if len(ticks) > 1 and _by_ratio(ticks):
-        return (
-            number(at, max(0, -math.floor(math.log10(abs(at)) + 1e-9)) + (f"{at:.1e}"[2] != "0"))
-            if 0 < at < 10
-            else number(at, 0)
-        )
-    step = min((abs(b - a) for a, b in itertools.pairwise(ticks)), default=1.0) * scale
-    places = next((d for d in range(7) if abs(step - round(step, d)) < step * 1e-6), 6)
-    return number(at, places)
+    """A tick's number: as many decimals as all need to differ, or as it alone needs where the ticks go by ratio."""
+    steps = [abs(b - a) * scale for a, b in itertools.pairwise(ticks)] or [1.0]
+    by_ratio = max(steps) > 4.5 * min(steps)
+    return number(value * scale, _decimals(abs(value) * scale if by_ratio else min(steps)))
 
 
-def _by_ratio(ticks: Sequence[float]) -> bool:
-    return ticks[0] > 0 and ticks[-1] / ticks[0] >= 4 and abs((ticks[1] - ticks[0]) - (ticks[-1] - ticks[-2])) > 1e-9
+def _decimals(value: float) -> int:
+    return next((d for d in range(7) if abs(value - round(value, d)) <= value * 1e-6), 6)
 
 
 def padded_log(values: Sequence[float], margin: float = 0.06) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from sartor.report.quantities import NOT_MEASURED, Spread, count, finite, number
 
 Values = dict[str, Any]
 
+_WARNINGS, _WRONG = 40, 50
 _ANSWERS = "answers {value} of the test rows correctly"
 _REACHES = "reaches {article} {metric} of {value} on the test rows"
 
@@ -131,7 +132,7 @@ def rungs(result: Result) -> list[Values]:
 def wrong(result: Result) -> list[Values]:
     """The test rows that the pick got most confidently wrong."""
     made = []
-    for row in (result.get("pick") or {}).get("wrong") or []:
+    for row in ((result.get("pick") or {}).get("wrong") or [])[:_WRONG]:
         probability = finite(row.get("probability"))
         values = {key: _answer(row.get(key)) for key in ("text", "label", "prediction")}
         values["residual"] = _residual(row)
@@ -180,7 +181,9 @@ def _parts(parts: Mapping[str, Any]) -> list[Values]:
 
 def warnings(result: Result) -> list[str]:
     """The result's own, and labels that a reader would take for one another."""
-    given = [shown(w, 400) for w in result.get("warnings") or []]
+    every = result.get("warnings") or []
+    given = [shown(w, 400) for w in every[:_WARNINGS]]
+    given += [f"and {len(every) - _WARNINGS:,} more, in report.json"] if len(every) > _WARNINGS else []
     classes = (result.get("data") or {}).get("classes") or []
     for group in alike(c.get("label") for c in classes)[:5]:
         given.append(f"These labels look alike and are different: {', '.join(f'“{shown(g, 60)}”' for g in group)}.")

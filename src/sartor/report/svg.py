@@ -20,26 +20,29 @@ def element(name: str, attributes: Attributes, *children: str) -> Markup:
 
 
 def _attribute(value: object) -> str:
-    if not isinstance(value, float):
-        return str(value)
-    rounded = f"{value:.1f}".rstrip("0").rstrip(".")
+    return pixel(value) if isinstance(value, float) else str(value)
+
+
+def pixel(value: float) -> str:
+    """To a tenth, in as few letters as it takes."""
+    rounded = f"{value:.1f}".removesuffix(".0")
     return "0" if rounded == "-0" else rounded
 
 
 def text(x: float, y: float, content: object, classes: str = "", anchor: str = "start", turn: float = 0.0) -> Markup:
     """One line of text; `anchor` start, middle or end; `turn` in degrees about (x, y)."""
-    rotated = f"rotate({turn:g} {x:.1f} {y:.1f})" if turn else None
+    rotated = f"rotate({turn:g} {pixel(x)} {pixel(y)})" if turn else None
     placed = {"x": x, "y": y, "class": classes or None, "text-anchor": None if anchor == "start" else anchor}
     return element("text", {**placed, "transform": rotated}, shown(content))
 
 
 def line(x1: float, y1: float, x2: float, y2: float, classes: str) -> Markup:
-    return element("path", {"class": classes, "d": f"M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}"})
+    return element("path", {"class": classes, "d": f"M{pixel(x1)} {pixel(y1)}L{pixel(x2)} {pixel(y2)}"})
 
 
 def path(points: Iterable[tuple[float, float]], classes: str, close: bool = False) -> Markup:
     """Straight lines through `points`."""
-    drawn = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+    drawn = "L".join(f"{pixel(x)} {pixel(y)}" for x, y in points)
     return element("path", {"class": classes, "d": f"M{drawn}{'Z' if close else ''}"})
 
 
@@ -52,12 +55,10 @@ def group(attributes: Attributes, *children: str) -> Markup:
     return element("g", attributes, *children)
 
 
-def drawing(size: tuple[float, float], title: str, description: str, name: str, *children: str) -> Markup:
+def drawing(size: tuple[float, float], title: str, description: str, *children: str) -> Markup:
     """The whole picture, `size` in pixels, with its title and description for those who do not see it."""
-    width, height = size
-    attributes = {"viewBox": f"0 0 {width:.0f} {height:.0f}", "role": "group", "aria-labelledby": f"{name}-t {name}-d"}
-    told = (element("title", {"id": f"{name}-t"}, title), element("desc", {"id": f"{name}-d"}, description))
-    return element("svg", {"xmlns": "http://www.w3.org/2000/svg", **attributes}, *told, *children)
+    attributes = {"viewBox": f"0 0 {size[0]:.0f} {size[1]:.0f}", "role": "group"}
+    return element("svg", attributes, element("title", {}, title), element("desc", {}, description), *children)
 
 
 def marker(kind: str, x: float, y: float, radius: float, classes: str = "mark") -> Markup:
@@ -67,8 +68,8 @@ def marker(kind: str, x: float, y: float, radius: float, classes: str = "mark") 
     if kind == "square":
         return rectangle(x - radius * 0.9, y - radius * 0.9, radius * 1.8, radius * 1.8, classes, 1.0)
     if kind == "cross":
-        arms = f"M{x - radius:.1f} {y - radius:.1f}l{2 * radius:.1f} {2 * radius:.1f}"
-        arms += f"m0 {-2 * radius:.1f}l{-2 * radius:.1f} {2 * radius:.1f}"
+        arms = f"M{pixel(x - radius)} {pixel(y - radius)}l{pixel(2 * radius)} {pixel(2 * radius)}"
+        arms += f"m0 {pixel(-2 * radius)}l{pixel(-2 * radius)} {pixel(2 * radius)}"
         return element("path", {"class": f"{classes} cross", "d": arms})
     if kind == "down":
         return path([(x - radius, y - radius), (x + radius, y - radius), (x, y + radius)], classes, close=True)

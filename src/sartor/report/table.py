@@ -13,11 +13,10 @@ _METRICS_SHOWN = 5
 
 @dataclass(frozen=True)
 class Column:
-    """A heading with its unit; `lower` says which way is better, None where neither is."""
+    """A heading with its unit."""
 
     title: str
     unit: str = ""
-    lower: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -47,11 +46,8 @@ def cost_keys(found: Sequence[Entry]) -> list[str]:
 
 def columns(found: Sequence[Entry], headline: str) -> list[Column]:
     """The numeric columns."""
-    from sartor.predictions import LOWER_IS_BETTER
-
-    metrics = [(quantity(k), k in LOWER_IS_BETTER) for k in metric_keys(found, headline)]
-    costs = [(quantity(k), k != "throughput_rows_per_s") for k in cost_keys(found)]
-    return [Column(q.short, q.unit, lower) for q, lower in (*metrics, *costs)]
+    keys = [*metric_keys(found, headline), *cost_keys(found)]
+    return [Column(quantity(key).short, quantity(key).unit) for key in keys]
 
 
 def rows(found: Sequence[Entry], headline: str) -> list[Row]:

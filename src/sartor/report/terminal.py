@@ -29,7 +29,7 @@ def _candidates(found: Sequence[Entry], name: str, color: bool) -> str:
     ordered = best_first(found, name)
     rows = [_row(e, name, places) for e in ordered]
     widths = [max(len(row[k]) for row in [heads, *rows]) for k in range(len(heads))]
-    widths[1] = min(widths[1], 36)
+    widths[1] = min(widths[1], 34)
     widths[-1] = min(widths[-1], WIDTH - sum(widths[:-1]) - 2 * (len(widths) - 1))
     lines = [_line(heads, widths)] + [_line(row, widths) for row in rows]
     styles = [_BOLD, *(_BOLD if e.pick else "" if e.finished else _FAINT for e in ordered)]

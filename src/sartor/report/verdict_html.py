@@ -146,9 +146,10 @@ def _confusion_view(result: Result) -> Values | None:
 def _balance_view(result: Result) -> Values | None:
     classes = balance.classes_of((result.get("data") or {}).get("classes"))
     pictures = [balance.balance(classes, width) for width in (WIDE, NARROW)]
-    return (
-        {"pictures": pictures, "rows": [(label, f"{rows:,.0f}") for label, rows in classes]} if all(pictures) else None
-    )
+    rows = [(label, f"{rows:,.0f}") for label, rows in classes]
+    left = len(rows) - balance.DRAWN
+    listed = [*rows[: balance.DRAWN], (f"and {left:,} more", "")] if left > 0 else rows
+    return {"pictures": pictures, "rows": listed} if all(pictures) else None
 
 
 def policy(script: str) -> str:

@@ -16,6 +16,8 @@ from sartor.report.scales import Scale
 
 LISTED = 25
 """Classes up to which each has its own named bar."""
+DRAWN = 200
+"""Classes up to which each has a bar at all."""
 
 Classes = list[tuple[str, float]]
 
@@ -34,7 +36,7 @@ def balance(classes: Classes, width: float) -> Markup | None:
     ends = f"largest {classes[0][0]} ({classes[0][1]:,.0f}), smallest {classes[-1][0]} ({classes[-1][1]:,.0f})"
     told = f"{len(classes)} classes, {total:,.0f} rows; {ends}."
     size, drawn = _bars(classes, total, width) if len(classes) <= LISTED else _skyline(classes, width)
-    return svg.drawing(size, "Rows in each class", told, f"balance-{width:.0f}", *drawn)
+    return svg.drawing(size, "Rows in each class", told, *drawn)
 
 
 def _bars(classes: Classes, total: float, width: float) -> tuple[tuple[float, float], list[Markup]]:
@@ -53,6 +55,8 @@ def _skyline(classes: Classes, width: float) -> tuple[tuple[float, float], list[
     frame = Frame(46, 30, width - 10, 220 if is_narrow(width) else 230)
     y = Scale(0, classes[0][1] * 1.04 or 1.0, frame.bottom, frame.top)
     x = Scale(0, len(classes), frame.left, frame.right)
+    if len(classes) > DRAWN:
+        return (width, frame.bottom + 46), [*_skyline_axes(frame, x, y), _outline(classes, frame, x, y)]
     step = (frame.right - frame.left) / len(classes)
     bars = [
         _column(x(k), y(rows), step, frame.bottom, f"{label}: {rows:,.0f} rows")
@@ -62,8 +66,18 @@ def _skyline(classes: Classes, width: float) -> tuple[tuple[float, float], list[
         svg.text(x(1.5), frame.top + 4, fitted(f"largest: {classes[0][0]}", width * 0.6), "note"),
         svg.text(frame.right, y(classes[-1][1]) - 8, fitted(f"smallest: {classes[-1][0]}", width * 0.6), "note", "end"),
     ]
-    axes = [y_axis(frame, y, "Rows in the class"), x_axis(frame, x, "Classes, largest first")]
-    return (width, frame.bottom + 46), [*axes, *bars, *ends]
+    return (width, frame.bottom + 46), [*_skyline_axes(frame, x, y), *bars, *ends]
+
+
+def _skyline_axes(frame: Frame, x: Scale, y: Scale) -> list[Markup]:
+    return [y_axis(frame, y, "Rows in the class"), x_axis(frame, x, "Classes, largest first")]
+
+
+def _outline(classes: Classes, frame: Frame, x: Scale, y: Scale) -> Markup:
+    """Hundreds of classes as one shape, seen at 400 places."""
+    places = sorted({round(k * (len(classes) - 1) / 400) for k in range(401)})
+    top = [(x(k), y(classes[k][1])) for k in places]
+    return svg.path([(frame.left, frame.bottom), *top, (frame.right, frame.bottom)], "bar", close=True)
 
 
 def _column(x: float, top: float, step: float, bottom: float, told: str) -> Markup:

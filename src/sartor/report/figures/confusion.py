@@ -72,7 +72,7 @@ def heat_map(made: Confusion, width: float) -> Markup:
     used = left + cell * n + right
     title = "Confusion of the pick on the test part"
     told = f"{n} by {n} labels; a row per true label, a column per predicted one. Right on the diagonal."
-    picture = svg.drawing((max(used, 0.0), above + cell * n + 8), title, told, f"confusion-{width:.0f}", *drawn)
+    picture = svg.drawing((max(used, 0.0), above + cell * n + 8), title, told, *drawn)
     return svg.element("div", {"class": "matrix", "style": f"max-width:{used:.0f}px"}, picture)
 
 

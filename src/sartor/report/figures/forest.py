@@ -63,7 +63,7 @@ def forest(found: Sequence[Entry], name: str, resolution: float | None, width: f
     ]
     title = f"Paired differences in {metric.title} against the best"
     told = "; ".join(f"{r.entry.name}: {points(r, metric)}, {r.verdict}" for r in compared[:12])
-    return svg.drawing((width, frame.bottom + 46), title, told, f"forest-{width:.0f}", *drawn)
+    return svg.drawing((width, frame.bottom + 46), title, told, *drawn)
 
 
 def _axis_name(metric: Quantity, narrow: bool) -> str:

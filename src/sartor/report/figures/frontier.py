@@ -78,8 +78,7 @@ def frontier(
         *_names(plot),
     )
     size = (width, plot.frame.bottom + 46)
-    name = f"frontier-{cost.replace('_', '-')}-{width:.0f}"
-    return svg.drawing(size, title, _told(plot), name, *drawn)
+    return svg.drawing(size, title, _told(plot), *drawn)
 
 
 def _plot(found: Sequence[Entry], metric: str, cost: str, width: float) -> Plot:

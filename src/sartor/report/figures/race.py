@@ -52,7 +52,7 @@ def race(found: Sequence[Entry], over: str, rungs: Sequence[Mapping[str, Any]], 
     title = f"Held-out {metric.title.lower()} during the race"
     told = f"{len(runners)} candidates as lines; lower is better. Still running at the end: {_alive(made)}."
     drawn = (_axes(made), _rungs(made, rungs), _floor(made, found), *_lines(made), *_names(made))
-    return svg.drawing((width, made.frame.bottom + 46), title, told, f"race-{over}-{width:.0f}", *drawn)
+    return svg.drawing((width, made.frame.bottom + 46), title, told, *drawn)
 
 
 def _alive(made: Race) -> str:
