@@ -49,7 +49,7 @@ def _clipped(differences: Floats, bound: float) -> Floats:
 def _lowest(clipped: Floats, alpha: float, bound: float) -> float:
     """The least mean against which one has not won 1 / alpha; the wealth falls in the mean, hence the bisection."""
     low, high = -bound, bound
-    for _ in range(40):
+    for _ in range(30):
         middle = (low + high) / 2
         ratio = (clipped - middle) / (bound + middle)
         won = float(_mixed(np.log1p(BETS * ratio[:, None]).sum(0)[None])[0])

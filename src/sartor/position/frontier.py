@@ -49,6 +49,8 @@ def frontier(points: Sequence[Point], axes: Sequence[str] = LATENCY, *, lower_is
     One dominates another if its quality is at least as good and it is at least as cheap on every axis, and strictly
     better in one of these; costs whose spreads overlap are equal. Because overlapping is not transitive, only members
     may exclude: a dear A may exclude B, and B would exclude a cheap C that A does not; C then stays."""
+    if not points:
+        return Frontier(tuple(axes), (), {})
     quality = (-1.0 if lower_is_better else 1.0) * np.array([p.quality.value for p in points], dtype=float)
     cheap, cheaper = _cost_orders([p.costs for p in points], axes)
     kept = _kept(quality[None], cheap, cheaper)[0]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sartor.position.intervals import Interval, finite, resamples
+from sartor.position.intervals import Interval, finite, mean_interval, resamples
 from sartor.position.statistics import Comparison, holm, paired_many
 from sartor.predictions import Floats
 
@@ -59,23 +59,17 @@ def tie_set(
         draws=draws,
         metric=metric,
     )
-    return ties(best, dict(zip(others, found, strict=True)), lower_is_better=lower_is_better, rope=rope, level=level)
+    return ties(best, dict(zip(others, found, strict=True)), level)
 
 
-def ties(
-    best: str, comparisons: Mapping[str, Comparison], *, lower_is_better: bool, rope: float = 0.0, level: float = 0.95
-) -> Ties:
+def ties(best: str, comparisons: Mapping[str, Comparison], level: float = 0.95) -> Ties:
     """Who is tied with the best, given any kind of comparison against it.
 
     The p-values become Holm's, and "better" and "worse" need them below 1 - level: of many candidates some would look
     worse by chance. The bounds stay those of one comparison at a time."""
     adjusted = holm([c.p for c in comparisons.values()])
-    judged = {
-        name: _judged(comparison, float(p), rope, level, lower_is_better)
-        for (name, comparison), p in zip(comparisons.items(), adjusted, strict=True)
-    }
-    tied = (best, *(name for name, comparison in judged.items() if comparison.verdict != "worse"))
-    return Ties(best, judged, tied)
+    judged = {name: _judged(c, float(p), level) for (name, c), p in zip(comparisons.items(), adjusted, strict=True)}
+    return Ties(best, judged, (best, *(name for name, c in judged.items() if c.verdict != "worse")))
 
 
 def cheapest(
@@ -130,7 +124,9 @@ class Corrected:
 
 def bbc(items: Floats, *, lower_is_better: bool, seed: int = 0, draws: int = 2000, level: float = 0.95) -> Corrected:
     """Bootstrap bias correction of the best of (C, N) items (Tsamardinos, Greasidou and Borboudakis 2018,
-    arXiv 1708.07180): choose on a resample, score the chosen one on the rows left out, no retraining."""
+    arXiv 1708.07180): choose on a resample, score the chosen one on the rows left out, no retraining.
+
+    The bounds are never narrower than the chosen one's own, moved by the optimism."""
     sign = -1.0 if lower_is_better else 1.0
     n = items.shape[1]
     chosen = int((sign * items.mean(1)).argmax())
@@ -142,7 +138,9 @@ def bbc(items: Floats, *, lower_is_better: bool, seed: int = 0, draws: int = 200
     picks, scores = _out_of_bag(sign * items, seed, draws)
     scores = sign * scores
     value = float(scores.mean())
+    own = mean_interval(items[chosen], level, seed, draws)
     low, high = _bbc_bounds(scores, value, level)
+    low, high = min(low, own.low + value - naive), max(high, own.high + value - naive)
     frequency = np.bincount(picks, minlength=len(items)) / len(picks)
     return Corrected(chosen, naive, Interval(value, low, high, n, level, "BBC"), sign * (naive - value), frequency)
 
@@ -168,9 +166,6 @@ def _bbc_bounds(scores: Floats, value: float, level: float) -> tuple[float, floa
     return value + shrink * (float(low) - value), value + shrink * (float(high) - value)
 
 
-def _judged(comparison: Comparison, p: float, rope: float, level: float, lower_is_better: bool) -> Comparison:
-    if comparison.verdict == "tied" or p >= 1 - level:
-        verdict = "tied" if comparison.verdict == "tied" else "undecided"
-        return dataclasses.replace(comparison, p=p, verdict=verdict)  # type: ignore[arg-type]
-    worse = (comparison.difference > 0) == lower_is_better
-    return dataclasses.replace(comparison, p=p, verdict="worse" if worse else "better")
+def _judged(comparison: Comparison, p: float, level: float) -> Comparison:
+    chance = p >= 1 - level and comparison.verdict in ("better", "worse")
+    return dataclasses.replace(comparison, p=p, verdict="undecided" if chance else comparison.verdict)
