@@ -137,7 +137,7 @@ def _spelling(counts: Counter[str]) -> Iterator[Problem]:
         seen.setdefault(" ".join(label.casefold().split()), []).append(label)
     alike = [labels for labels in seen.values() if len(labels) > 1]
     if alike:
-        shown = "; ".join(quoted(labels) for labels in alike[:3])
+        shown = "; ".join(", ".join(repr(label)[:40] for label in labels[:5]) for labels in alike[:3])
         message = f"labels differ only by case or spaces: {shown}"
         yield Problem("LABEL_NEAR", "warning", message, "write each label one way", len(alike))
 
