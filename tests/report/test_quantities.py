@@ -19,7 +19,7 @@ def test_values_are_said_with_unit_and_interval() -> None:
     accuracy, latency = quantity("accuracy"), quantity("latency_ms_p50")
     assert accuracy.full(Spread(0.9258, 0.9097, 0.9393)) == "92.6% [91.0, 93.9]"
     assert accuracy.full(Spread(0.9258, 0.88, 0.97)) == "93% [88, 97]"
-    assert accuracy.full(Spread(1.0, 1.0, 1.0)) == "100.0% [100.0, 100.0]"
+    assert accuracy.full(Spread(1.0, 1.0, 1.0)) == "100.0%"
     assert latency.full(Spread(3.9812, 3.82, 4.19)) == "3.98 ms [3.82, 4.19]"
     assert latency.full(Spread(1234.5)) == "1,234 ms"
     assert latency.full(None) == "not measured"

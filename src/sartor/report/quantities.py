@@ -55,8 +55,8 @@ class Quantity:
         return f"[{number(spread.low * self.scale, decimals)}, {number(spread.high * self.scale, decimals)}]"
 
     def full(self, spread: Spread | None) -> str:
-        """Value, unit and interval."""
-        return f"{self.say(spread)} {self.interval(spread)}".rstrip()
+        """Value, unit and interval, where that has a width."""
+        return f"{self.say(spread)} {self.interval(spread)}" if spread and spread.half else self.say(spread)
 
     def places(self, spread: Spread) -> int:
         """Decimals that the interval allows; without one, three significant digits (percent: one decimal)."""

@@ -76,7 +76,7 @@ def _layout(runners: tuple[tuple[Entry, Points], ...], loss: str, over: str, wid
         if by_ratio
         else Scale(low - (high - low) * 0.08, high + (high - low) * 0.05, frame.bottom, frame.top + 4)
     )
-    room = 118.0 if narrow else max(text_width(fitted(e.short, 200)) for e, _ in runners) * 1.1 + 18
+    room = 132.0 if narrow else max(text_width(fitted(e.short, 200)) for e, _ in runners) * 1.1 + 18
     return Race(runners, loss, over, frame, Scale(0, max(ends), frame.left, frame.right - room), y)
 
 
