@@ -43,7 +43,7 @@ class EmbeddingKNN(Baseline):
     reads: ClassVar[frozenset[str]] = frozenset({"text"})
 
     backbone: Backbone = field(default_factory=lambda: _packaged())
-    k: tuple[int, ...] = (1, 3, 5, 10, 20, 40)
+    k: tuple[int, ...] = (1, 3, 5, 10, 20, 40, 80)
     """Candidates for the number of neighbours."""
 
     def __post_init__(self) -> None:

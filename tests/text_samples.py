@@ -1,0 +1,87 @@
+"""Small tables for the tests of the baselines, made of words that mean something and words that do not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sartor.data.rows import Column, Kind, Rows, Schema
+from sartor.task import Task
+from sartor.tasks.classification import Classification
+from sartor.tasks.regression import Regression
+
+TOPICS = {
+    "animal": ["cat", "dog", "horse", "mouse", "tiger", "whale", "sheep", "rabbit"],
+    "food": ["bread", "cheese", "apple", "soup", "pasta", "butter", "rice", "plum"],
+    "tool": ["hammer", "saw", "drill", "wrench", "chisel", "ladder", "plane", "file"],
+}
+FILLER = ["the", "a", "this", "that", "one", "some", "near", "with", "from", "under", "over", "very"]
+
+
+def table(columns: dict[str, list[Any]], kinds: dict[str, Kind], target: str | None) -> Rows:
+    schema = Schema(
+        tuple(Column(name, kind, "given") for name, kind in kinds.items()),
+        target,
+        tuple(name for name in kinds if name != target),
+    )
+    count = len(columns["text"])
+    return Rows(schema, columns, np.arange(count) + 7, np.arange(count) + 8, "sample.csv")
+
+
+def labelled(count: int = 120, seed: int = 0, labels: tuple[str, ...] = tuple(TOPICS)) -> Rows:
+    """Texts about one topic each; the topic is the label."""
+    draw = np.random.default_rng(seed)
+    said = [labels[i] for i in draw.integers(len(labels), size=count)]
+    return table(
+        {"text": [_text(draw, [s]) for s in said], "label": said}, {"text": "text", "label": "category"}, "label"
+    )
+
+
+def tagged(count: int = 120, seed: int = 0) -> Rows:
+    """Texts about none, one or several topics."""
+    draw = np.random.default_rng(seed)
+    said = [[t for t in TOPICS if draw.random() < 0.4] for _ in range(count)]
+    return table({"text": [_text(draw, s) for s in said], "label": said}, {"text": "text", "label": "labels"}, "label")
+
+
+def measured(count: int = 120, seed: int = 0) -> Rows:
+    """Texts whose topic decides a number, around 1000, 1010 or 1020."""
+    draw = np.random.default_rng(seed)
+    topics = [list(TOPICS)[i] for i in draw.integers(3, size=count)]
+    numbers = [1000 + 10 * list(TOPICS).index(t) + float(draw.normal()) for t in topics]
+    return table(
+        {"text": [_text(draw, [t]) for t in topics], "label": numbers}, {"text": "text", "label": "number"}, "label"
+    )
+
+
+def paired(count: int = 160, seed: int = 0) -> Rows:
+    """Pairs of texts of which the second alone decides the label."""
+    draw = np.random.default_rng(seed)
+    topics = [[list(TOPICS)[i] for i in draw.integers(2, size=2)] for _ in range(count)]
+    columns = {
+        "text": [_text(draw, [first]) for first, _ in topics],
+        "reply": [_text(draw, [second]) for _, second in topics],
+        "label": [second for _, second in topics],
+    }
+    return table(columns, {"text": "text", "reply": "text", "label": "category"}, "label")
+
+
+KINDS = {"one label": labelled, "several labels": tagged, "a number": measured, "text pairs": paired}
+
+
+def task_of(rows: Rows) -> Task:
+    number = rows.schema.kind("label") == "number"
+    return (Regression() if number else Classification()).learn(rows)
+
+
+def served(rows: Rows) -> Rows:
+    """The rows as they come without their target."""
+    kinds: dict[str, Kind] = {name: rows.schema.kind(name) for name in rows.schema.inputs}
+    return table({name: list(rows.column(name)) for name in kinds}, kinds, None)
+
+
+def _text(draw: np.random.Generator, topics: list[str]) -> str:
+    words = [w for topic in topics for w in draw.choice(TOPICS[topic], size=2)]
+    words += list(draw.choice(FILLER, size=3))
+    return " ".join(str(w) for w in draw.permutation(words))
