@@ -140,6 +140,18 @@ def save_baseline(
     return _whole(folder, write)
 
 
+def with_card(source: Path, folder: Path, card: dict[str, Any], readme: str) -> Path:
+    """The bundle in `source`, copied to `folder` with its measurements written into it."""
+
+    def write(into: Path) -> None:
+        shutil.copytree(source, into, dirs_exist_ok=True)
+        (into / MANIFEST).unlink()
+        _dump(into / "sartor/card.json", card)
+        (into / "README.md").write_text(readme, "utf-8")
+
+    return _whole(folder, write)
+
+
 def verify(folder: Path) -> None:
     """Every file is listed in the manifest with the hash it has. Raises `BadInput` that names the file."""
     from sartor.pretrained.gate import CODE, sha256

@@ -34,7 +34,9 @@ class State:
 
 @dataclass(frozen=True)
 class Step:
-    """One update: the mean loss over its rows before it, the norm of its gradient, and what it cost."""
+    """One update: the mean loss over its rows before it, the norm of its gradient, and what it cost.
+
+    An update whose loss or gradient is no number is not applied; `loss` then says so."""
 
     number: int
     loss: float
@@ -91,14 +93,16 @@ def fit(net: Network, examples: Batch, recipe: Recipe, state: State) -> Iterator
             torch.manual_seed(step_seed(plan.seed, state.step))
             loss = _descend(net, recipe, batch, accelerator, precision)
         norm = float(accelerator.clip_grad_norm_(_moving(net), plan.max_grad_norm or math.inf))
-        state.optimizer.step()
-        recipe.method.after_step(net, state.step)
+        if math.isfinite(loss) and math.isfinite(norm):
+            state.optimizer.step()
+            recipe.method.after_step(net, state.step)
         state.optimizer.zero_grad(set_to_none=True)
         net.eval()
         state.step += 1
         tokens = int(batch.lengths.sum())
         seconds = time.perf_counter() - started
-        yield Step(state.step, loss, state.optimizer.param_groups[0]["lr"], norm, len(batch), tokens, seconds)
+        shown = loss if math.isfinite(norm) else math.nan
+        yield Step(state.step, shown, state.optimizer.param_groups[0]["lr"], norm, len(batch), tokens, seconds)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, value: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sartor.batch import Batch
+from sartor.body import Body
 from sartor.data.rows import Rows
 from sartor.engine.features import features, outputs
 from sartor.engine.fit import State, Step, begin, fit
@@ -32,49 +34,70 @@ class Look:
 
 @dataclass
 class Run:
-    """One recipe under way: its network, its state, its looks, and the best weights seen."""
+    """One recipe under way: its network, its state, its held-out losses, and the best weights seen.
+
+    losses   (step, held-out loss) of every look so far; what early stopping and the choice of weights rest on
+    last     the latest look
+    """
 
     recipe: Recipe
     net: Network
     state: State | None
     seconds: float = 0.0
     start: dict[str, Any] = field(default_factory=dict)
-    looks: list[Look] = field(default_factory=list)
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    last: Look | None = None
     kept: dict[str, Tensor] = field(default_factory=dict)
-
-    @property
-    def best(self) -> Look:
-        """The look with the least held-out loss."""
-        return min(self.looks, key=loss_of)
+    diverged: bool = False
 
     @property
     def done(self) -> int:
         return 0 if self.state is None else self.state.step
 
 
-def prepare(recipe: Recipe, examples: Batch, frozen: Tensor | None = None) -> Run:
-    """A run at its start: assembled, its head solved on the frozen features (N, D) where the plan says so."""
+@dataclass(frozen=True)
+class Start:
+    """A head at its optimum on frozen features, and what was chosen on the way; every method of a backbone begins here."""
+
+    head: dict[str, Tensor]
+    chosen: dict[str, Any]
+    seconds: float
+
+
+def solve(recipe: Recipe, examples: Batch, frozen: Tensor, width_of: Body) -> Start:
+    """Fit the task's head on frozen features (N, D) of the examples."""
+    began = time.perf_counter()
+    head = recipe.task.head(width_of)
+    chosen = recipe.task.solve(frozen, examples, head, recipe.plan.seed)
+    return Start(head.state_dict(), chosen, time.perf_counter() - began)
+
+
+def prepare(recipe: Recipe, examples: Batch, start: Start | None = None) -> Run:
+    """A run at its start: assembled, its head solved on frozen features where the plan says so (or taken from `start`)."""
     recipe = recipe.settled()
     plan = recipe.plan
     steps = plan.steps(len(examples))
     net = assemble(recipe.task, recipe.backbone, recipe.method, steps=steps, seed=plan.seed)
     if plan.dropout is not None:
         _set_dropout(net, plan.dropout)
-    start: dict[str, Any] = {}
     if plan.head_start == "solved":
-        seen = features(net.body, examples, resolve(plan.precision)) if frozen is None else frozen
-        start = recipe.task.solve(seen, examples, net.head, plan.seed)
-    return Run(recipe, net, begin(net, plan) if steps else None, start=start)
+        if start is None:
+            frozen = features(net.body, examples, resolve(plan.precision))
+            start = solve(recipe, examples, frozen, net.body)
+        net.head.load_state_dict(start.head)
+    chosen = start.chosen if start is not None else {}
+    return Run(recipe, net, begin(net, plan) if steps else None, start=chosen)
 
 
 def advance(run: Run, examples: Batch, until: int) -> Iterator[Step]:
-    """Updates up to step `until`, or to the plan's end."""
-    if run.state is None:
+    """Updates up to step `until`, or to the plan's end, or to a loss that is no number (the update is not applied)."""
+    if run.state is None or run.done >= until:
         return
     for step in fit(run.net, examples, run.recipe, run.state):
         run.seconds += step.seconds
+        run.diverged = not math.isfinite(step.loss)
         yield step
-        if step.number >= until:
+        if run.diverged or step.number >= until:
             return
 
 
@@ -82,11 +105,12 @@ def look(run: Run, held: Batch, rows: Rows) -> Look:
     """Answers and scores on held-out rows; the weights are kept where they are the best so far."""
     said = outputs(run.net, held, resolve(run.recipe.plan.precision))
     predictions = run.recipe.task.answer(said, rows)
-    seen = Look(run.done, run.seconds, run.recipe.task.score(predictions, rows), predictions)
-    if not run.looks or loss_of(seen) < loss_of(run.best):
+    run.last = Look(run.done, run.seconds, run.recipe.task.score(predictions, rows), predictions)
+    loss = loss_of(run.last)
+    if not run.losses or loss < min(known for _, known in run.losses):
         run.kept = {name: w.detach().clone() for name, w in run.net.trainable().items()}
-    run.looks.append(seen)
-    return seen
+    run.losses.append((run.done, loss))
+    return run.last
 
 
 def loss_of(seen: Look) -> float:
@@ -97,12 +121,12 @@ def loss_of(seen: Look) -> float:
 
 
 def tired(run: Run) -> bool:
-    """Whether the plan's patience is used up."""
+    """Whether the plan's patience is used up: that many looks since the best one."""
     patience = run.recipe.plan.early_stopping_patience
-    if patience is None or len(run.looks) <= patience:
+    if patience is None or not run.losses:
         return False
-    best = run.looks.index(run.best)
-    return len(run.looks) - 1 - best >= patience
+    values = [loss for _, loss in run.losses]
+    return len(values) - 1 - values.index(min(values)) >= patience
 
 
 def restore_best(run: Run) -> None:
@@ -114,14 +138,18 @@ def restore_best(run: Run) -> None:
 
 
 def train(run: Run, examples: Batch, held: Batch, rows: Rows) -> Iterator[Step | Look]:
-    """The whole run: a look before the first step, five on the way or every `eval_steps`, the best weights at the end."""
+    """The whole run, from wherever it stands: a look before the first step, then five on the way or one every
+    `eval_steps`; the best weights at the end. Looks come at fixed steps, so a resumed run takes the same ones."""
     plan = run.recipe.plan
     steps = plan.steps(len(examples))
     every = plan.eval_steps or max(1, math.ceil(steps / 5))
-    yield look(run, held, rows)
-    while run.done < steps and not tired(run):
-        yield from advance(run, examples, min(run.done + every, steps))
+    if not run.losses:
         yield look(run, held, rows)
+    while run.done < steps and not tired(run) and not run.diverged:
+        until = min((run.done // every + 1) * every, steps)
+        yield from advance(run, examples, until)
+        if run.done == until:
+            yield look(run, held, rows)
     restore_best(run)
 
 

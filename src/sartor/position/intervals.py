@@ -137,26 +137,34 @@ class Resampled:
         return float(low), float(high)
 
     def p_value(self, null: float = 0.0) -> float:
-        """Two-sided: the smallest 1 - level whose bounds exclude `null`."""
-        from scipy.special import ndtr, ndtri
+        """Two-sided: the smallest 1 - level whose bounds exclude `null`; beyond the last replicate by the normal tail."""
+        from scipy.special import ndtr
 
         if len(self.replicates) == 0:
             return 1.0
         bias = self._bias()
-        distance = float(ndtri(self._share_below(null))) - bias
+        distance = self._deviate(null) - bias
         place = distance / max(1 + self.acceleration * distance, 1e-3) - bias
         return float(min(1.0, 2 * ndtr(-abs(place))))
 
     def _bias(self) -> float:
+        return self._counted(self.value)
+
+    def _deviate(self, point: float) -> float:
+        """Where `point` lies among the replicates, as a normal deviate."""
+        counted, spread = self._counted(point), float(self.replicates.std())
+        if spread == 0 or self.replicates.min() <= point <= self.replicates.max():
+            return counted
+        beyond = (point - self.value) / spread
+        return max(counted, beyond) if counted > 0 else min(counted, beyond)
+
+    def _counted(self, point: float) -> float:
+        """By the share of replicates below it, kept off 0 and 1: B draws cannot tell less than half of 1 / B."""
         from scipy.special import ndtri
 
-        return float(ndtri(self._share_below(self.value)))
-
-    def _share_below(self, point: float) -> float:
-        """Kept off 0 and 1: B draws cannot tell less than half of 1 / B."""
         count = len(self.replicates)
         below = float((self.replicates < point).sum()) + 0.5 * float((self.replicates == point).sum())
-        return min(max(below, 0.5), count - 0.5) / count
+        return float(ndtri(min(max(below, 0.5), count - 0.5) / count))
 
 
 def resampled_metric(score: Callable[[Integers], float], n: int, seed: int, draws: int) -> Resampled:

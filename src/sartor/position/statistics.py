@@ -256,14 +256,16 @@ def _tango_statistic(gains: int, losses: int, n: int, difference: float) -> floa
 
 def _sampled_flips(difference: Floats, seed: int, draws: int) -> Floats:
     random = np.random.default_rng([seed, 1])
+    """What few patterns cannot resolve, Hoeffding's (1963) bound on all of them does: 2 exp(-S^2 / 2 sum d^2)."""
     extreme = np.ones(difference.shape[1])
     sums = np.abs(difference.sum(0)) * (1 - 1e-12)
+    at_most = 2 * np.exp(-(sums**2) / (2 * (difference**2).sum(0)))
     block = max(1, 4_000_000 // len(difference))
     for start in range(0, draws, block):
         size = min(block, draws - start)
         signs = 2.0 * random.integers(0, 2, size=(size, len(difference)), dtype=np.int8) - 1.0
         extreme += (np.abs(signs @ difference) >= sums).sum(0)
-    return extreme / (draws + 1)
+    return np.asarray(np.minimum(extreme / (draws + 1), at_most), dtype=np.float64)
 
 
 def _every_flip(moved: Floats) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import shutil
 import sys
@@ -11,9 +10,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sartor.errors import SartorError
+
+if TYPE_CHECKING:
+    from sartor.data.rows import Rows
+    from sartor.recipe import Recipe
 
 EXTRAS = {"datasets": "datasets", "pandas": "dev"}
 LEAST_DISK_GB, LEAST_MEMORY_GB = 2.0, 2.0
@@ -125,29 +128,45 @@ def _encoder() -> str:
 
 
 def _train_save_load_predict() -> str:
-    from sartor.bundle import Bundle
+    """Four steps of full fine-tuning, saved as a bundle, loaded again, asked for an answer."""
+    from sartor.bundle import Bundle, save_network
     from sartor.data.hints import Hints
-    from sartor.verbs.finetune import finetune
+    from sartor.data.read import read
+    from sartor.engine.train import prepare, train
 
-    started = time.monotonic()
+    began = time.monotonic()
+    rows = read(_rows(), Hints(target="label", text=("text",)))
+    train_part, held = rows.take(range(40)), rows.take(range(40, 60))
+    recipe = _recipe(train_part)
+    body = recipe.backbone.build(recipe.task.layout)
+    run = prepare(recipe, recipe.task.encode(train_part, body))
+    for _ in train(run, recipe.task.encode(train_part, body), recipe.task.encode(held, body), held):
+        pass
     with tempfile.TemporaryDirectory(prefix="sartor-doctor-") as folder:
-        data, out = Path(folder) / "rows.csv", Path(folder) / "run"
-        _write_rows(data)
-        plan = {"max_steps": 4, "per_device_train_batch_size": 8, "max_length": 16}
-        done = finetune(data, hints=Hints(target="label", text=("text",)), task="classification", plan=plan, out=out)
-        answers = Bundle.load(done.bundle).predict(["the soup was warm and good"])
-    seconds = time.monotonic() - started
-    return f"trained, saved, loaded and answered '{answers[0]['prediction']}' in {seconds:.1f} s"
+        place = save_network(Path(folder) / "bundle", run.net, recipe, rows.schema, {}, "")
+        answer = Bundle.load(place).predict(["the soup was warm and good"])[0]["prediction"]
+    return f"trained, saved, loaded and answered '{answer}' in {time.monotonic() - began:.1f} s"
 
 
-def _write_rows(path: Path) -> None:
+def _recipe(rows: Rows) -> Recipe:
+    from sartor.part import part
+    from sartor.recipe import Recipe, plan_from
+
+    shelves = {"task": "tasks", "backbone": "backbones", "method": "methods", "objective": "objectives"}
+    named = {"task": "classification", "backbone": "minilm", "method": "full", "objective": "supervised"}
+    made: dict[str, Any] = {role: part(shelves[role], name) for role, name in named.items()}
+    plan = plan_from({"max_steps": 4, "per_device_train_batch_size": 8})
+    return Recipe(**made | {"task": made["task"].learn(rows)}, plan=plan).settled()
+
+
+def _rows() -> list[dict[str, str]]:
     """60 rows in two classes that a word decides."""
     dishes = ("soup", "bread", "rice", "cake", "tea", "fish", "stew", "pie", "salad", "curry")
     places = ("in town", "at home", "by the sea")
     words = {"good": "warm and good", "bad": "cold and bad"}
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(("text", "label"))
-        rows.writerows(
-            (f"the {d} {p} was {said}", label) for d in dishes for p in places for label, said in words.items()
-        )
+    return [
+        {"text": f"the {dish} {place} was {said}", "label": label}
+        for dish in dishes
+        for place in places
+        for label, said in words.items()
+    ]

@@ -1,0 +1,96 @@
+"""Checkpoints: a run as it stands, on disk whole or not at all; going on from one takes the same steps as never stopping.
+
+    run.json              recipe fingerprint, step, seconds, the held-out losses, the sha256 of the two files below
+    weights.safetensors   the weights that move, and the best of them so far
+    optimizer.safetensors AdamW's moments
+
+Order and randomness are functions of (seed, step), so no generator's state needs to be kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from sartor.engine.train import Run
+from sartor.errors import BadInput
+from sartor.pretrained.gate import sha256
+
+FILES = ("weights.safetensors", "optimizer.safetensors")
+
+
+def save(run: Run, folder: Path) -> None:
+    """Write the run into `folder`, replacing an older checkpoint only when the new one is complete and on the disk."""
+    assert run.state is not None
+    beside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+    beside.mkdir(parents=True)
+    try:
+        weights = {f"now.{n}": w.detach().contiguous() for n, w in run.net.trainable().items()}
+        weights |= {f"best.{n}": w.contiguous() for n, w in run.kept.items()}
+        save_file(weights, beside / FILES[0])
+        save_file(_moments(run), beside / FILES[1])
+        facts = {"recipe": run.recipe.fingerprint(), "step": run.done, "seconds": run.seconds, "losses": run.losses}
+        hashes = {name: sha256(beside / name) for name in FILES}
+        (beside / "run.json").write_text(json.dumps({**facts, "sha256": hashes}), "utf-8")
+        for file in (*beside.iterdir(), beside):
+            _sync(file)
+        old = folder.with_name(f"{beside.name}.old")
+        if folder.exists():
+            folder.rename(old)
+        beside.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+        _sync(folder.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def load(run: Run, folder: Path) -> None:
+    """Put the run where the checkpoint left it. Raises `BadInput` for a damaged or a foreign one."""
+    facts = json.loads((folder / "run.json").read_text("utf-8"))
+    for name, expected in facts["sha256"].items():
+        if sha256(folder / name) != expected:
+            fix = "start again with --overwrite"
+            raise BadInput("CKPT_CORRUPT", f"'{name}' of the checkpoint was damaged", fix=fix, where=str(folder))
+    if facts["recipe"] != run.recipe.fingerprint():
+        fix = "give the same words as before, or start again with --overwrite"
+        raise BadInput("CKPT_MISMATCH", "the checkpoint is of another recipe", fix=fix, where=str(folder))
+    weights = load_file(folder / FILES[0])
+    with torch.no_grad():
+        for name, weight in run.net.trainable().items():
+            weight.copy_(weights[f"now.{name}"])
+    run.kept = {n.removeprefix("best."): w for n, w in weights.items() if n.startswith("best.")}
+    _restore_moments(run, load_file(folder / FILES[1]))
+    assert run.state is not None
+    run.state.step, run.seconds = facts["step"], facts["seconds"]
+    run.losses = [(int(step), float(loss)) for step, loss in facts["losses"]]
+
+
+def _moments(run: Run) -> dict[str, torch.Tensor]:
+    """place.key -> tensor, where place is the weight's position in the optimizer's groups."""
+    assert run.state is not None
+    found = run.state.optimizer.state_dict()["state"]
+    return {f"{place}.{key}": value.contiguous() for place, kept in found.items() for key, value in kept.items()}
+
+
+def _restore_moments(run: Run, moments: dict[str, torch.Tensor]) -> None:
+    assert run.state is not None
+    kept: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in moments.items():
+        place, _, key = name.partition(".")
+        kept.setdefault(int(place), {})[key] = value
+    whole = run.state.optimizer.state_dict()
+    run.state.optimizer.load_state_dict({**whole, "state": kept})
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,95 @@
+"""A bundle on rows: opened, scored with intervals, its answers written. What evaluate, compare and predict share."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sartor.bundle import Bundle
+from sartor.data.hints import Hints
+from sartor.data.read import read
+from sartor.data.rows import Rows
+from sartor.errors import BadInput
+from sartor.position.intervals import finite
+from sartor.position.verdict import interval_of
+from sartor.predictions import Predictions
+from sartor.task import Task
+
+
+def opened(bundle: Any) -> Bundle:
+    return bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
+
+
+def labelled(bundle: Bundle, data: Any, hints: Hints) -> Rows:
+    """Rows in the bundle's shape, with the target that it predicts. Raises `BadInput` where the target is missing."""
+    rows = unlabelled(bundle, data, hints)
+    if rows.schema.target is None:
+        target = bundle.schema.target
+        fix = f"add the column '{target}', or use `sartor predict` for rows without labels"
+        raise BadInput("EVAL_NO_LABELS", f"the rows have no column '{target}'", fix=fix, where=rows.source)
+    for i, value in enumerate(rows.targets() or ()):
+        if value is None or value == "":
+            fix = "fill it in, or remove the row"
+            raise BadInput("LABEL_EMPTY", "the target is missing", fix=fix, where=rows.place(i))
+    return rows
+
+
+def unlabelled(bundle: Bundle, data: Any, hints: Hints) -> Rows:
+    """Rows in the bundle's shape. Hints may only repeat what the bundle knows."""
+    if hints.target is not None and hints.target != bundle.schema.target:
+        fix = f"leave --target out, or rename the column to '{bundle.schema.target}'"
+        raise BadInput("BUNDLE_TARGET", f"the bundle predicts '{bundle.schema.target}', not '{hints.target}'", fix=fix)
+    return data if isinstance(data, Rows) else read(data, like=bundle.schema, serving=True)
+
+
+def intervals(task: Task, said: Predictions, rows: Rows, seed: int = 0) -> dict[str, dict[str, Any]]:
+    """Every metric of the task with its 95 % interval and how that was computed."""
+    scores = task.score(said, rows)
+    out: dict[str, dict[str, Any]] = {}
+    for metric, value in scores.metrics.items():
+        found = interval_of(task.score, said, scores, rows, metric, seed)
+        out[metric] = {"value": value, "low": finite(found.low), "high": finite(found.high), "n": len(rows)}
+        out[metric] |= {"level": found.level, "method": found.method}
+    return out
+
+
+def write_predictions(path: Path, answers: Sequence[dict[str, Any]]) -> None:
+    """JSON lines, CSV or Parquet by the file's ending, written beside and renamed."""
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        if path.suffix == ".parquet":
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            pq.write_table(pa.Table.from_pylist(list(answers)), beside)
+        else:
+            beside.write_text(_csv(answers) if path.suffix == ".csv" else _json_lines(answers), "utf-8")
+        beside.rename(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _json_lines(answers: Sequence[dict[str, Any]]) -> str:
+    return "".join(json.dumps(a, ensure_ascii=False) + "\n" for a in answers)
+
+
+def _csv(answers: Sequence[dict[str, Any]]) -> str:
+    """`prediction`, then one `probability LABEL` column each; text that a spreadsheet would run gets an apostrophe."""
+    labels = list(answers[0].get("probabilities", {})) if answers else []
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["prediction", *(harmless(f"probability {label}") for label in labels)])
+    for a in answers:
+        said = a["prediction"]
+        shown = harmless("|".join(said) if isinstance(said, list) else said) if not isinstance(said, float) else said
+        writer.writerow([shown, *(a["probabilities"][label] for label in labels)])
+    return file.getvalue()
+
+
+def harmless(text: str) -> str:
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

@@ -1,0 +1,83 @@
+"""The course: measure, floor, triage, race, confirm, weigh; at any moment it can be stopped and says what it knows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from sartor.engine.progress import Progress
+from sartor.errors import SartorError
+from sartor.position.confirm import confirm, probes
+from sartor.position.costs import Limits, measure_finished, measure_untrained
+from sartor.position.entry import Entry
+from sartor.position.floor import floor
+from sartor.position.ground import Ground, backbones, feel
+from sartor.position.race import race
+
+RACE_SHARE = 0.45
+"""Of the time between the floor and the end: the race; the rest goes to running the finalists to their end."""
+FEEL_SHARE = 0.25
+"""Of the time left when it begins: the most that one backbone's feature pass may take."""
+
+
+@dataclass
+class Log:
+    """What happened on the way, for the report."""
+
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    reference: dict[str, Any] | None = None
+
+
+def course(ground: Ground, entries: list[Entry], limits: Limits, log: Log) -> Iterator[Progress]:
+    """Run every stage that there is time for. `entries` and `log` fill up on the way."""
+    total = ground.budget.seconds
+    ruler = max(2.0, min(10.0, 0.02 * total))
+    yield from _timed(log, "measure", measure_untrained(ground, entries, limits, ruler))
+    yield from _timed(log, "floor", floor(ground, entries))
+    yield from _timed(log, "triage", _triage(ground, entries))
+    reserve = _reserve(ground, entries, ruler)
+    yield from _timed(log, "race", race(ground, entries, RACE_SHARE * (ground.budget.left - reserve)))
+    yield from _timed(log, "confirm", confirm(ground, entries, reserve))
+    yield from _timed(log, "weigh", _weigh(ground, entries, limits, ruler, log))
+
+
+def _triage(ground: Ground, entries: list[Entry]) -> Iterator[Progress]:
+    """One cached feature pass per backbone; every candidate of the backbone starts from the head it gives."""
+    waiting = [e for e in entries if e.network and e.status == "waiting"]
+    for spelled, candidate in backbones([e.candidate for e in waiting]).items():
+        assert candidate.recipe is not None
+        yield Progress("triage", 0, 1, ground.budget.left, f"frozen features of {spelled}")
+        try:
+            ground.bases[spelled] = feel(ground, candidate.recipe.backbone, candidate.recipe, FEEL_SHARE)
+        except SartorError as error:
+            for entry in waiting:
+                if entry.candidate.recipe is not None and entry.candidate.recipe.backbone.spelled() == spelled:
+                    entry.out("failed", error.message)
+    yield from probes(ground, entries)
+
+
+def _weigh(ground: Ground, entries: list[Entry], limits: Limits, seconds: float, log: Log) -> Iterator[Progress]:
+    finished = sum(e.status == "finished" for e in entries)
+    yield Progress("weigh", 0, finished, ground.budget.left, "latency, throughput, memory, size")
+    reference, notes = measure_finished(ground, entries, limits, 1.5 * seconds)
+    log.reference = None if reference is None else reference.to_json()
+    log.notes += notes
+
+
+def _reserve(ground: Ground, entries: list[Entry], ruler: float) -> float:
+    """Seconds kept for the end: the ruler, the memory of each baseline in a process of its own, the test part, the report."""
+    baselines = sum(not e.network and e.status == "finished" for e in entries)
+    tokens = sum(len(" ".join(t)) for t in ground.split.test.texts()) / 4 if ground.split.test.schema.reading("text") else 0
+    forward = max((base.pace for base in ground.bases.values()), default=0.0) * tokens
+    return 1.5 * ruler + 6.0 * baselines + 1.5 * forward + 5.0 + 0.01 * ground.budget.seconds
+
+
+def _timed(log: Log, name: str, stage: Iterator[Progress]) -> Iterator[Progress]:
+    began = time.monotonic()
+    try:
+        yield from stage
+    finally:
+        log.stages.append({"name": name, "seconds": time.monotonic() - began})

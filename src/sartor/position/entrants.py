@@ -1,0 +1,120 @@
+"""Which candidates enter: the files on the candidates shelf that fit the data, or those the user named."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.resources
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from sartor import part as parts
+from sartor.backbone import Backbone
+from sartor.baseline import Baseline
+from sartor.data.rows import Schema
+from sartor.errors import BadInput, did_you_mean
+from sartor.method import Method
+from sartor.objective import Objective
+from sartor.position.entry import Candidate
+from sartor.recipe import Plan, Recipe, plan_from
+from sartor.task import Task
+
+
+def families() -> list[str]:
+    """The files on the candidates shelf, without their ending."""
+    folder = importlib.resources.files("sartor.candidates")
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def enter(task: Task, schema: Schema, wanted: Sequence[str] | None, plan: Mapping[str, Any]) -> list[Candidate]:
+    """The candidates of a course. `plan` overrides what the files say, except the learning rates they race.
+
+    A wanted candidate is a family's name, a baseline (`tfidf`), or `backbone+method`, with `@rate` where one is meant.
+    """
+    found: list[Candidate] = []
+    for name in wanted or families():
+        made = _family(name, task, plan) if name in families() else [_spelled(name, task, plan)]
+        found += [c for c in made if _fits(c, schema, strict=bool(wanted))]
+    seen: dict[str, Candidate] = {c.name: c for c in found}
+    if not seen:
+        kinds = sorted({c.kind for c in schema.columns if c.name in schema.inputs})
+        raise BadInput(
+            "CANDIDATES_NONE",
+            f"no candidate reads columns of kind {', '.join(kinds)}",
+            fix="name a text column with --text",
+        )
+    return list(seen.values())
+
+
+def _family(name: str, task: Task, plan: Mapping[str, Any]) -> Iterator[Candidate]:
+    import yaml
+
+    text = importlib.resources.files("sartor.candidates").joinpath(f"{name}.yaml").read_text("utf-8")
+    value = yaml.safe_load(text)
+    if "baseline" in value:
+        made = cast(Baseline, parts.part("baselines", value["baseline"]))
+        yield Candidate(made.spelled(), name, baseline=made)
+        return
+    for settings in _grid(value.get("plan", {})):
+        yield _recipe(
+            name, task, value["backbone"], value["method"], value.get("objective", "supervised"), {**settings, **plan}
+        )
+
+
+def _grid(plan: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """One setting for each value of a list; the first value is the first guess."""
+    rates = plan.get("learning_rate")
+    if not isinstance(rates, list):
+        yield dict(plan)
+        return
+    for rate in rates:
+        yield {**plan, "learning_rate": rate}
+
+
+def _recipe(family: str, task: Task, backbone: str, method: str, objective: str, plan: Mapping[str, Any]) -> Candidate:
+    recipe = Recipe(
+        task=task,
+        backbone=cast(Backbone, parts.part("backbones", backbone)),
+        method=cast(Method, parts.part("methods", method)),
+        objective=cast(Objective, parts.part("objectives", objective)),
+        plan=plan_from(dict(plan)),
+    )
+    return Candidate(recipe.label(), family, recipe=recipe)
+
+
+def _spelled(text: str, task: Task, plan: Mapping[str, Any]) -> Candidate:
+    backbone, plus, rest = text.partition("+")
+    if not plus:
+        known = [*families(), *parts.names("baselines")]
+        if text.partition(":")[0] not in parts.names("baselines"):
+            fix = f"{did_you_mean(text, known)}; or write backbone+method, such as minilm+lora:r=8@5e-4"
+            raise BadInput("CANDIDATE_UNKNOWN", f"no candidate is called '{text}'", fix=fix)
+        made = cast(Baseline, parts.part("baselines", text))
+        return Candidate(made.spelled(), made.name, baseline=made)
+    method, at, rate = rest.partition("@")
+    settings = {**plan, **({"learning_rate": rate} if at else {})}
+    return _recipe(method.partition(":")[0], task, backbone, method, "supervised", settings)
+
+
+def _fits(candidate: Candidate, schema: Schema, strict: bool) -> bool:
+    """Whether the data has what the candidate reads; a candidate the user named is an error instead."""
+    part = candidate.recipe.backbone if candidate.recipe is not None else candidate.baseline
+    assert part is not None
+    there = {schema.kind(name) for name in schema.inputs}
+    fits = not part.reads or bool(part.reads & there)
+    if strict and not fits:
+        fix = f"give it a column of kind {', '.join(sorted(part.reads))}: --kind COLUMN=KIND"
+        raise BadInput("CANDIDATE_READS", f"'{candidate.name}' reads {', '.join(sorted(part.reads))}", fix=fix)
+    return fits
+
+
+def with_seed(candidate: Candidate, seed: int) -> Candidate:
+    """The same candidate drawn anew: another order, another dropout, another start of what is drawn."""
+    assert candidate.recipe is not None
+    plan = dataclasses.replace(candidate.recipe.plan, seed=seed)
+    return dataclasses.replace(candidate, recipe=dataclasses.replace(candidate.recipe, plan=plan))
+
+
+def with_steps(recipe: Recipe, steps: int) -> Recipe:
+    """The same recipe with an end that the clock allows."""
+    plan: Plan = dataclasses.replace(recipe.plan, max_steps=steps)
+    return dataclasses.replace(recipe, plan=plan)

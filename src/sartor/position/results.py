@@ -1,0 +1,175 @@
+"""What a course found, as plain values: the `result` of the JSON answer, `report.json`, and what the report is drawn from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sartor.data.rows import Rows
+from sartor.position.course import Log
+from sartor.position.entry import Entry
+from sartor.position.ground import Ground
+from sartor.position.intervals import finite
+from sartor.position.statistics import resolvable
+from sartor.position.verdict import Verdict, compare_predictions, interval, interval_of
+from sartor.predictions import Predictions, Scores
+
+WRONG = 20
+"""The most confidently wrong rows that are shown."""
+
+
+def candidate(ground: Ground, entry: Entry, verdict: Verdict | None) -> dict[str, Any]:
+    """One candidate, with everything that was found out about it."""
+    name = entry.name
+    scores = entry.scores if entry.status == "finished" or entry.scores is not None else None
+    shown = {
+        "name": name,
+        "family": entry.family,
+        "status": entry.status,
+        "reason": entry.reason,
+        "recipe": entry.candidate.to_json(),
+        "spelled": entry.candidate.spelled(),
+        "metrics": {} if scores is None else scores.metrics,
+        "intervals": {},
+        "costs": None if entry.costs is None else entry.costs.to_json(),
+        "train_seconds": entry.train_seconds,
+        "against_best": None,
+        "repeats": entry.repeats,
+        "frontier": False,
+        "tied": False,
+        "dominated_by": None,
+        "curve": entry.looks,
+    }
+    if verdict is None or entry.status != "finished":
+        return shown
+    found = interval(ground.task.score, entry, ground.split.validation, verdict.metric, ground.seed)
+    shown["intervals"] = {verdict.metric: [finite(found.low), finite(found.high)]}
+    shown["frontier"] = name in verdict.frontier.names
+    shown["tied"] = name in verdict.ties.tied
+    shown["dominated_by"] = verdict.frontier.dominated_by.get(name)
+    against = verdict.ties.comparisons.get(name)
+    if against is not None:
+        shown["against_best"] = {**against.to_json(), "best": verdict.best.name}
+    elif entry is verdict.best:
+        shown["against_best"] = {"verdict": "best", "best": name}
+    return shown
+
+
+def test_scores(ground: Ground, verdict: Verdict, entries: Sequence[Entry]) -> dict[str, Any]:
+    """The pick on the test part, which nothing was chosen by, and how it compares there with the simple candidates."""
+    rows = ground.split.test
+    pick = verdict.pick
+    assert pick.answer is not None
+    said = pick.answer(rows)
+    scores = ground.task.score(said, rows)
+    out: dict[str, Any] = {}
+    for metric, value in scores.metrics.items():
+        found = interval_of(ground.task.score, said, scores, rows, metric, ground.seed)
+        out[metric] = {"value": value, "low": finite(found.low), "high": finite(found.high), "n": len(rows)}
+        out[metric] |= {"level": found.level, "method": found.method}
+    gains = [_gain(ground, verdict.metric, e, (said, scores)) for e in entries if _simple(e) and e is not pick]
+    return {"test": out, "gains": gains, "confusion": confusion(ground, said, rows), "wrong": wrong(said, rows)}
+
+
+def confusion(ground: Ground, said: Predictions, rows: Rows) -> dict[str, Any] | None:
+    """Counts, rows true and columns predicted; None where the answer is no single label."""
+    if not said.labels or isinstance(said.values[0] if len(said) else "", tuple):
+        return None
+    place = {label: i for i, label in enumerate(said.labels)}
+    counts = np.zeros((len(place), len(place)), dtype=int)
+    for truth, answer in zip(rows.targets() or (), said.values, strict=True):
+        counts[place[str(truth)], place[str(answer)]] += 1
+    return {"labels": list(said.labels), "counts": counts.tolist()}
+
+
+def wrong(said: Predictions, rows: Rows) -> list[dict[str, Any]]:
+    """The rows that were answered wrongly with the most confidence; for numbers, those that are furthest off."""
+    truths = list(rows.targets() or ())
+    found: list[tuple[float, int]] = []
+    for i, (truth, answer) in enumerate(zip(truths, said.values.tolist(), strict=True)):
+        if not said.labels:
+            found.append((abs(float(truth) - float(answer)), i))
+        elif (set(truth) != set(answer)) if isinstance(answer, tuple) else str(truth) != str(answer):
+            assert said.probabilities is not None
+            found.append((float(said.probabilities[i].max()), i))
+    shown = sorted(found, reverse=True)[:WRONG]
+    texts = rows.texts() if rows.schema.reading("text") else [("",)] * len(rows)
+    return [
+        {
+            "text": " | ".join(texts[i]),
+            "label": truths[i],
+            "prediction": said.values[i],
+            "probability": size if said.labels else None,
+            "row": int(rows.numbers[i]),
+            "line": int(rows.lines[i]),
+        }
+        for size, i in shown
+    ]
+
+
+def data_facts(ground: Ground) -> dict[str, Any]:
+    """The data as they were used."""
+    split, schema = ground.split, ground.split.train.schema
+    parts = {"train": split.train, "validation": split.validation, "test": split.test}
+    labels: Counter[str] = Counter()
+    if ground.task.describe()["problem_type"] != "regression":
+        for rows in parts.values():
+            for target in rows.targets() or ():
+                labels.update(target if isinstance(target, list | tuple) else [str(target)])
+    cut = [float((b.train.lengths >= b.train.lengths.max()).float().mean()) for b in ground.bases.values()]
+    return {
+        "source": split.train.source,
+        "rows": sum(len(rows) for rows in parts.values()),
+        "target": schema.target,
+        "inputs": list(schema.inputs),
+        "classes": [{"label": label, "rows": count} for label, count in labels.most_common()],
+        "parts": {name: len(rows) for name, rows in parts.items()},
+        "how": split.how,
+        "fingerprint": split.fingerprint,
+        "resolution": resolvable(len(split.validation)) if labels else None,
+        "longest_tokens": max((int(b.train.lengths.max()) for b in ground.bases.values()), default=None),
+        "truncated_share": max(cut, default=None),
+    }
+
+
+def rungs(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    keys = ("rung", "steps", "alive", "dropped")
+    return [{k: e[k] for k in keys} for e in events if e.get("event") == "rung"]
+
+
+def measured(log: Log, ground: Ground) -> list[dict[str, str]]:
+    """How every kind of number came about."""
+    n, t = len(ground.split.validation), len(ground.split.test)
+    steady = ""
+    if log.reference is not None:
+        ms = log.reference["ms"]
+        steady = f" The fixed work around every turn took {ms['value']:.2f} ms [{ms['low']:.2f}, {ms['high']:.2f}]."
+    return [
+        {"what": "quality", "how": f"on the validation part, {n} rows that were not trained on; intervals are 95 %: Wilson's "
+         "for shares, the studentised bootstrap for means, the bootstrap over rows for everything else"},
+        {"what": "differences", "how": "paired, row by row, against the best candidate; p-values are Holm's; tied: not shown to be worse"},
+        {"what": "test", "how": f"on the test part, {t} rows that were read once, after the pick was made"},
+        {"what": "latency and throughput", "how": "raw rows in, answers out, tokenisation included; all candidates in turn in every "
+         f"round with a fixed piece of work between them; the value is the median of the rounds, the range their lowest and highest.{steady}"},
+        {"what": "memory", "how": "peak resident memory of a fresh process that loads the saved candidate and answers rows, libraries included"},
+        {"what": "size", "how": "bytes of all files of the saved candidate; MB are 1e6 bytes"},
+        {"what": "training seconds", "how": "wall time of the updates (or of the fit), the shared feature pass included; looks and racing not included"},
+    ]
+
+
+def _simple(entry: Entry) -> bool:
+    """Finished, and trained without a gradient step: what the pick has to justify itself against."""
+    recipe = entry.candidate.recipe
+    return entry.status == "finished" and entry.answer is not None and (recipe is None or recipe.method.plan(recipe.plan).max_steps == 0)
+
+
+def _gain(ground: Ground, metric: str, entry: Entry, pick: tuple[Predictions, Scores]) -> dict[str, Any]:
+    assert entry.answer is not None
+    rows = ground.split.test
+    said = entry.answer(rows)
+    scores = ground.task.score(said, rows)
+    found = compare_predictions(ground.task.score, pick, (said, scores), rows, metric, ground.seed)
+    return {"over": entry.name, "value": scores.metrics[metric], **found.to_json()}

@@ -1,0 +1,148 @@
+"""The verdict: who is best, who is tied with the best, which of them is the cheapest, and how good that one really is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sartor.data.rows import Rows
+from sartor.position.entry import Entry
+from sartor.position.frontier import Frontier, Point, frontier
+from sartor.position.ground import Ground
+from sartor.position.intervals import Interval, bootstrap_metric, mean_interval, proportion
+from sartor.position.selection import COST_AXES, Corrected, Cost, Ties, bbc, cheapest, ties
+from sartor.position.statistics import Comparison, paired, paired_metric
+from sartor.predictions import LOWER_IS_BETTER, Predictions, Scores, better
+
+DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a course found. `ties.tied` are those not shown to be worse than the best on the validation part."""
+
+    metric: str
+    pick: Entry
+    best: Entry
+    ties: Ties
+    frontier: Frontier
+    why: str
+    corrected: Corrected | None
+
+
+def decide(ground: Ground, entries: Sequence[Entry], metric: str | None) -> Verdict | None:
+    """The verdict on what is finished; None where nothing is."""
+    done = [e for e in entries if e.status == "finished" and e.scores is not None]
+    if not done:
+        return None
+    metric = metric or _scores(done[0]).headline
+    lower = metric in LOWER_IS_BETTER
+    best = done[0]
+    for entry in done[1:]:
+        if better(metric, _scores(entry).metrics[metric], _scores(best).metrics[metric]):
+            best = entry
+    rows = ground.split.validation
+    compared = {e.name: compare(ground.task.score, e, best, rows, metric, ground.seed) for e in done if e is not best}
+    found = ties(best.name, compared, lower_is_better=lower)
+    quality = {e.name: _scores(e).metrics[metric] for e in done}
+    costs = {e.name: cost_triples(e) for e in done}
+    picked = cheapest(found.tied, costs, quality, lower_is_better=lower)
+    pick = next(e for e in done if e.name == picked)
+    points = [Point(e.name, interval(ground.task.score, e, rows, metric, ground.seed), cost_triples(e)) for e in done]
+    corrected = _corrected(done, metric, lower, ground.seed)
+    return Verdict(metric, pick, best, found, frontier(points, lower_is_better=lower), why(pick, best, found, done, metric), corrected)
+
+
+def compare(score: Callable[[Predictions, Rows], Scores], a: Entry, b: Entry, rows: Rows, metric: str, seed: int) -> Comparison:
+    """`a` against `b` on the same rows: by the metric's per-row evidence, or by resampling rows where it has none."""
+    assert a.predictions is not None and b.predictions is not None
+    return compare_predictions(score, (a.predictions, _scores(a)), (b.predictions, _scores(b)), rows, metric, seed)
+
+
+def compare_predictions(
+    score: Callable[[Predictions, Rows], Scores],
+    a: tuple[Predictions, Scores],
+    b: tuple[Predictions, Scores],
+    rows: Rows,
+    metric: str,
+    seed: int,
+) -> Comparison:
+    lower = metric in LOWER_IS_BETTER
+    if metric in a[1].items:
+        items = a[1].items[metric], b[1].items[metric]
+        return paired(*items, lower_is_better=lower, metric=metric, seed=seed, draws=DRAWS)
+    resampled = [_resampled(score, predictions, rows, metric) for predictions, _ in (a, b)]
+    return paired_metric(*resampled, len(rows), lower_is_better=lower, metric=metric, seed=seed, draws=300)
+
+
+def interval(score: Callable[[Predictions, Rows], Scores], entry: Entry, rows: Rows, metric: str, seed: int) -> Interval:
+    assert entry.predictions is not None
+    return interval_of(score, entry.predictions, _scores(entry), rows, metric, seed)
+
+
+def interval_of(
+    score: Callable[[Predictions, Rows], Scores], said: Predictions, scores: Scores, rows: Rows, metric: str, seed: int
+) -> Interval:
+    """The metric with its 95 % interval: Wilson or exact for shares, the bootstrap for everything else."""
+    items = scores.items.get(metric)
+    if items is None:
+        return bootstrap_metric(_resampled(score, said, rows, metric), len(rows), seed=seed, draws=300)
+    if set(np.unique(items)) <= {0.0, 1.0}:
+        return proportion(int(items.sum()), len(items))
+    return mean_interval(items, seed=seed)
+
+
+def cost_triples(entry: Entry) -> dict[str, Cost]:
+    """axis -> (value, low, high) of what was measured."""
+    if entry.costs is None:
+        return {}
+    axes = {axis: getattr(entry.costs, axis) for axis in (*COST_AXES, "peak_memory_mb")}
+    return {axis: (m.value, m.low, m.high) for axis, m in axes.items() if m is not None}
+
+
+def why(pick: Entry, best: Entry, found: Ties, done: Sequence[Entry], metric: str) -> str:
+    """One sentence of evidence."""
+    shown = metric.replace("_", " ")
+    value = _scores(pick).metrics[metric]
+    if pick is not best:
+        c = found.comparisons[pick.name]
+        return (
+            f"{pick.name} is enough: its {shown} of {value:.3f} is not shown to be worse than the best, {best.name} "
+            f"(difference {_points(c, metric)}), and it is the cheapest of {len(found.tied)} that are tied."
+        )
+    rivals = {n: c for n, c in found.comparisons.items() if n != best.name}
+    if not rivals:
+        return f"{pick.name} is the only candidate that finished."
+    if len(found.tied) > 1:
+        others = ", ".join(n for n in found.tied if n != best.name)
+        return f"{pick.name} has the best {shown}, {value:.3f}, and is the cheapest of those tied with it ({others})."
+    name, c = min(rivals.items(), key=lambda item: abs(item[1].difference))
+    return f"{pick.name} has the best {shown}, {value:.3f}; the next, {name}, differs by {_points(c, metric)}, and no candidate is tied with it."
+
+
+def _points(c: Comparison, metric: str) -> str:
+    scale, unit = (1, "") if metric in LOWER_IS_BETTER else (100, " points")
+    return f"{scale * c.difference:+.2g}{unit} [{scale * c.low:+.2g}, {scale * c.high:+.2g}]"
+
+
+def _corrected(done: Sequence[Entry], metric: str, lower: bool, seed: int) -> Corrected | None:
+    if len(done) < 2 or any(metric not in _scores(e).items for e in done):
+        return None
+    return bbc(np.stack([e.items(metric) for e in done]), lower_is_better=lower, seed=seed)
+
+
+def _resampled(
+    score: Callable[[Predictions, Rows], Scores], said: Predictions, rows: Rows, metric: str
+) -> Callable[[Any], float]:
+    def value(where: Any) -> float:
+        return score(said.take(where), rows.take(where)).metrics.get(metric, float("nan"))
+
+    return value
+
+
+def _scores(entry: Entry) -> Scores:
+    assert entry.scores is not None
+    return entry.scores

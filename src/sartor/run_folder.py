@@ -1,0 +1,77 @@
+"""A run's folder: what was asked, on what, what happened, and what was found.
+
+    config.json environment.json data.json     what was asked, on which machine, on which rows (fingerprints, split)
+    events.jsonl                               what happened, in order
+    predictions/                               every finished candidate's answers on the validation part, Parquet
+    candidates/                                finished candidates as bundles, while the run goes on
+    report.json report.html bundle/            what was found
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sartor.errors import BadInput
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where one run keeps what it finds. Every file appears whole or not at all, except the growing `events.jsonl`."""
+
+    path: Path
+
+    @classmethod
+    def claim(cls, out: str | Path, *, resume: bool = False, overwrite: bool = False) -> RunFolder:
+        """The folder for a new run, or for one that goes on. Raises `BadInput` where another run's results lie there."""
+        path = Path(out)
+        if path.is_dir() and any(path.iterdir()) and not resume:
+            if not overwrite:
+                fix = "choose another folder, or pass overwrite or resume"
+                raise BadInput("OUT_EXISTS", "the output folder exists and is not empty", fix=fix, where=str(out))
+            for name in ("events.jsonl", "state.json", "report.json", "report.html"):
+                (path / name).unlink(missing_ok=True)
+            for name in ("predictions", "candidates", "checkpoints", "bundle"):
+                shutil.rmtree(path / name, ignore_errors=True)
+        path.mkdir(parents=True, exist_ok=True)
+        return cls(path)
+
+    def write_json(self, name: str, value: Any) -> None:
+        self.write_text(name, json.dumps(value, ensure_ascii=False, indent=1, default=str) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Written beside, synced, renamed."""
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+        with beside.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.rename(target)
+
+    def read_json(self, name: str) -> Any:
+        """What `write_json` wrote, or None where there is nothing."""
+        try:
+            return json.loads((self.path / name).read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+
+    def record(self, event: dict[str, Any]) -> None:
+        """One line more in `events.jsonl`."""
+        line = json.dumps({"time": round(time.time(), 3), **event}, ensure_ascii=False, default=str)
+        with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def place(self, shelf: str, name: str, ending: str = "") -> Path:
+        """A path for one candidate's file: its name with what file systems dislike replaced."""
+        folder = self.path / shelf
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / (re.sub(r"[^A-Za-z0-9._@=-]+", "_", name).strip("_") + ending)

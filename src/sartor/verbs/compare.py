@@ -1,0 +1,43 @@
+"""`sartor compare`: two bundles on the same rows, paired."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sartor.data.hints import Hints
+from sartor.errors import BadInput
+from sartor.opening import check_metric
+
+
+@dataclass(frozen=True)
+class CompareResult:
+    """a minus b, by one metric, with its 95 % interval; `verdict` is on a: better, worse, tied or undecided."""
+
+    a: str
+    b: str
+    rows: int
+    comparison: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"a": self.a, "b": self.b, "rows": self.rows, **self.comparison, "metrics": dict(self.metrics)}
+
+
+def compare(a: Any, b: Any, data: Any, *, hints: Hints = Hints(), metric: str | None = None) -> CompareResult:  # noqa: B008
+    """A paired test of two bundles on labelled data. Raises `BadInput` where they do not predict the same thing."""
+    from sartor.measuring import intervals, labelled, opened
+    from sartor.position.verdict import compare_predictions
+
+    first, second = opened(a), opened(b)
+    if first.task.describe() != second.task.describe():
+        fix = "compare bundles that were trained on the same target and labels"
+        raise BadInput("COMPARE_TASK", "the two bundles do not predict the same thing", fix=fix, where=str(second.path))
+    check_metric(metric, first.task)
+    rows = labelled(first, data, hints)
+    said = [(p, made.task.score(p, rows)) for made in (first, second) for p in [made.answer(rows)]]
+    metric = metric or said[0][1].headline
+    found = compare_predictions(first.task.score, said[0], said[1], rows, metric, seed=0)
+    metrics = {str(m.path): intervals(m.task, p, rows) for m, (p, _) in zip((first, second), said, strict=True)}
+    return CompareResult(str(first.path), str(second.path), len(rows), found.to_json(), metrics)

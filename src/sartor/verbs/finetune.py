@@ -1,0 +1,98 @@
+"""`sartor finetune`: one recipe, trained, measured and saved as a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from sartor import part as parts
+from sartor.backbone import Backbone
+from sartor.data.hints import Hints
+from sartor.engine.progress import Progress
+from sartor.method import Method
+from sartor.objective import Objective
+from sartor.opening import Opening, open_data
+from sartor.recipe import Recipe, plan_from
+
+if TYPE_CHECKING:
+    from sartor.bundle import Bundle
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """What was trained, how good it is on the validation and the test part, and where it lies."""
+
+    folder: Path
+    result: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(self.result)
+
+    @property
+    def bundle(self) -> Bundle:
+        """The trained model, loaded."""
+        from sartor.bundle import Bundle
+
+        return Bundle.load(str(self.result["bundle"]))
+
+    def __repr__(self) -> str:
+        from sartor.report.terminal import scores
+
+        return scores(self.result)
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return f"<pre>{html.escape(repr(self))}</pre>"
+
+
+def finetune(
+    data: Any,
+    *,
+    hints: Hints = Hints(),  # noqa: B008
+    task: str | None = None,
+    backbone: str = "minilm",
+    method: str = "full",
+    objective: str = "supervised",
+    plan: Mapping[str, Any] | None = None,
+    out: str | Path,
+    seed: int = 0,
+    validation: Any = None,
+    test: Any = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    command: str | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> FinetuneResult:
+    """Train one recipe on the training part, keep its best weights by held-out loss, score it once on the test part.
+
+    `resume` goes on from the last look that an interrupted run of the same recipe kept in `out`.
+    Raises `BadInput` before anything is written; an interrupted run keeps a checkpoint and raises `Interrupted`.
+    """
+    opening = open_data(data, hints, task, validation, test, seed)
+    recipe = Recipe(
+        task=opening.task,
+        backbone=cast(Backbone, parts.part("backbones", backbone)),
+        method=cast(Method, parts.part("methods", method)),
+        objective=cast(Objective, parts.part("objectives", objective)),
+        plan=plan_from({"seed": seed, **(plan or {})}),
+    )
+    if dry_run:
+        return FinetuneResult(Path(out), _dry(opening, recipe, out))
+    from sartor.report.card import card
+    from sartor.run_folder import RunFolder
+    from sartor.training import train_recipe
+
+    folder = RunFolder.claim(out, resume=resume, overwrite=overwrite)
+    said = command or f"sartor.finetune({data!r}, backbone={backbone!r}, method={method!r})"
+    result = train_recipe(opening, recipe, folder, said, card, progress or (lambda _: None))
+    return FinetuneResult(folder.path, result)
+
+
+def _dry(opening: Opening, recipe: Recipe, out: str | Path) -> dict[str, Any]:
+    settled = recipe.settled()
+    steps = settled.plan.steps(len(opening.split.train))
+    return {"dry_run": True, "recipe": settled.to_json(), "steps": steps, "data": opening.facts(), "out": str(out)}

@@ -1,0 +1,120 @@
+"""`sartor position`: which candidate fits, by measurement; and the winner as a bundle."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sartor.data.hints import Hints
+from sartor.engine.progress import Progress
+from sartor.opening import Opening, check_metric, open_data
+from sartor.spelling import Given
+from sartor.spelling import seconds as seconds_of
+
+if TYPE_CHECKING:
+    from sartor.position.entry import Candidate
+
+
+@dataclass(frozen=True)
+class PositionResult:
+    """The verdict, and where everything lies. `result` is what `--json` prints and what `report.json` holds."""
+
+    folder: Path
+    result: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(self.result)
+
+    @property
+    def pick(self) -> str:
+        return str(self.result["pick"]["name"])
+
+    @property
+    def bundle(self) -> Any:
+        """The pick, loaded."""
+        from sartor.bundle import Bundle
+
+        return Bundle.load(self.result["pick"]["bundle"])
+
+    def __repr__(self) -> str:
+        from sartor.report.terminal import table
+
+        return table(self.result)
+
+    def _repr_html_(self) -> str:
+        from sartor.report.notebook import html_fragment
+
+        return html_fragment(self.result)
+
+
+def position(
+    data: Any,
+    *,
+    hints: Hints = Hints(),  # noqa: B008
+    task: str | None = None,
+    budget: str | float = "5m",
+    out: str | Path,
+    candidates: Sequence[str] | None = None,
+    metric: str | None = None,
+    max_latency_ms: float | None = None,
+    max_size_mb: float | None = None,
+    max_memory_mb: float | None = None,
+    seed: int = 0,
+    validation: Any = None,
+    test: Any = None,
+    plan: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    command: str | None = None,
+    spent: float = 0.0,
+    progress: Callable[[Progress], None] | None = None,
+) -> PositionResult:
+    """Race the candidates that fit the data, within the budget and the limits, and hand over the one that fits best.
+
+    budget   wall time, as seconds or words such as "90s", "5m", "1h"
+    out      the run's folder; nothing may lie there unless `overwrite` or `resume`
+    spent    seconds of the budget that are gone already (a command line's own start-up)
+
+    Raises `BadInput` before anything is written; an interrupted course returns the verdict so far.
+    """
+    opening = open_data(data, hints, task, validation, test, seed)
+    check_metric(metric, opening.task)
+    seconds = duration(budget)
+    from sartor.position.entrants import enter
+
+    entrants = enter(opening.task, opening.split.train.schema, candidates, plan or {})
+    if dry_run:
+        return PositionResult(Path(out), _dry(opening, entrants, seconds, out))
+    from sartor.position.costs import Limits
+    from sartor.position.order import Order, carry_out
+    from sartor.report.card import card
+    from sartor.report.verdict_html import html
+    from sartor.run_folder import RunFolder
+
+    limits = Limits(max_latency_ms, max_size_mb, max_memory_mb)
+    said = command or f"sartor position {shlex.quote(_named(data))} --budget {seconds:g}s --out {shlex.quote(str(out))}"
+    order = Order(opening, entrants, limits, seconds, metric, seed, said, card, spent)
+    folder = RunFolder.claim(out, resume=resume, overwrite=overwrite)
+    result = carry_out(order, folder, progress or (lambda _: None))
+    folder.write_text("report.html", html(result))
+    return PositionResult(folder.path, result)
+
+
+def duration(budget: str | float) -> float:
+    """Seconds, from a number or from words such as "5m"."""
+    if isinstance(budget, int | float):
+        return float(budget)
+    return seconds_of(budget, Given("budget", "", budget))
+
+
+def _dry(opening: Opening, entrants: Sequence[Candidate], seconds: float, out: str | Path) -> dict[str, Any]:
+    names = [c.to_json() | {"name": c.name} for c in entrants]
+    return {"dry_run": True, "candidates": names, "data": opening.facts(), "budget_seconds": seconds, "out": str(out)}
+
+
+def _named(data: Any) -> str:
+    return str(data) if isinstance(data, str | Path) else f"<{type(data).__name__}>"
