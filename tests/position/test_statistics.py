@@ -155,6 +155,16 @@ def test_many_sign_flips_and_the_normal_limit_agree(monkeypatch):
     assert sampled == pytest.approx([stats.ttest_1samp(d, 0.0).pvalue for d in difference.T], abs=0.012)
 
 
+def test_hoeffding_holds_for_every_pattern_and_refines_what_few_draws_show():
+    random = np.random.default_rng(13)
+    for shift in (0.2, 1.0, 3.0):
+        difference = random.normal(shift, 1.0, size=(14, 1))
+        every = sign_flip(difference, 0, 10)[0]
+        assert every <= 2 * math.exp(-(difference.sum() ** 2) / (2 * (difference**2).sum())) + 1e-15
+    clear = random.normal(0.5, 1.0, size=(400, 1))
+    assert 0 < sign_flip(clear, 0, 100)[0] < 1e-10
+
+
 def test_equal_items_are_no_evidence():
     found = paired(np.full(40, 0.3), np.full(40, 0.3), lower_is_better=True)
     assert (found.difference, found.p, found.verdict) == (0.0, 1.0, "undecided")
@@ -225,10 +235,12 @@ def test_paired_macro_f1_equals_row_by_row_resampling():
     b = np.where(random.random(120) < 0.7, truth, random.integers(0, 3, 120))
 
     def macro(said, rows=slice(None)):
-        return f1_score(truth[rows], said[rows], average="macro", labels=[0, 1, 2], zero_division=0.0)
+        t, y = truth[rows], said[rows]
+        return float(np.mean([2 * ((t == c) & (y == c)).sum() / ((t == c).sum() + (y == c).sum()) for c in range(3)]))
 
     fast = paired_macro_f1(truth, a, b, 3, draws=3000)
-    slow = paired_metric(lambda r: macro(a, r), lambda r: macro(b, r), 120, lower_is_better=False, draws=200)
+    slow = paired_metric(lambda r: macro(a, r), lambda r: macro(b, r), 120, lower_is_better=False, draws=400)
+    assert macro(a) == pytest.approx(f1_score(truth, a, average="macro"))
     assert fast.difference == pytest.approx(macro(a) - macro(b))
     assert (fast.low, fast.high) == pytest.approx((slow.low, slow.high), abs=0.03)
     assert paired_macro_f1(truth, b, a, 3, draws=3000).difference == pytest.approx(-fast.difference)

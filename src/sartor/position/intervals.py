@@ -137,7 +137,7 @@ class Resampled:
         return float(low), float(high)
 
     def p_value(self, null: float = 0.0) -> float:
-        """Two-sided: the smallest 1 - level whose bounds exclude `null`; beyond the last replicate by the normal tail."""
+        """Two-sided: the least 1 - level whose bounds exclude `null`; past the last replicate by the normal tail."""
         from scipy.special import ndtr
 
         if len(self.replicates) == 0:
