@@ -54,7 +54,8 @@ LABELS: list[tuple[str, list[Any], str]] = [
     (
         "missing",
         [None, *labels(57), None, ""],
-        "error[LABEL_EMPTY]: rows:1: 'label', which is to be predicted, is missing in 3 rows. Fix: fill in or drop these rows.",
+        "error[LABEL_EMPTY]: rows:1: 'label', which is to be predicted, is missing in 3 rows. "
+        "Fix: fill in or drop these rows.",
     ),
     (
         "one class",
@@ -82,7 +83,8 @@ LABELS: list[tuple[str, list[Any], str]] = [
     (
         "spellings",
         [*labels(40), *["Yes"] * 10, *["no "] * 10],
-        "warning[LABEL_NEAR]: labels differ only by case or spaces: 'Yes', 'yes'; 'no', 'no '. Fix: write each label one way.",
+        "warning[LABEL_NEAR]: labels differ only by case or spaces: 'Yes', 'yes'; 'no', 'no '. "
+        "Fix: write each label one way.",
     ),
 ]  # fmt: skip
 
@@ -103,7 +105,8 @@ def test_declared_labels(table: Table) -> None:
     hints = Hints(labels=("no", "yes", "perhaps"))
     rows = table({"text": texts(60), "label": [*labels(52), *["maybe"] * 8]}, hints)
     assert sentences(rows) == [
-        "error[LABEL_UNKNOWN]: rows:53: label 'maybe' is not one of the declared labels: no, perhaps, yes (and 7 rows more). "
+        "error[LABEL_UNKNOWN]: rows:53: label 'maybe' is not one of the declared labels: "
+        "no, perhaps, yes (and 7 rows more). "
         "Fix: correct the row or add it to the labels.",
         "warning[LABEL_ABSENT]: no row has the declared label 'perhaps'. Fix: drop it from the labels or add rows.",
     ]
@@ -128,11 +131,12 @@ def test_texts(table: Table) -> None:
         "warning[DATA_VALUE_EMPTY]: rows:5: the text 'text' is empty in 3 rows. Fix: fill in or drop these rows.",
         "warning[DATA_ENCODING_SIGNS]: rows:12: the text 'text' shows signs of a wrong encoding (such as 'Ã©' for 'é') "
         "in 1 row. Fix: read the original file with the encoding it was written in and save it as UTF-8.",
-        "warning[DATA_DUPLICATE]: rows:21: 2 rows repeat the text of an earlier row. "
+        "warning[DATA_DUPLICATE]: rows:21: the text of an earlier row comes again in 2 rows. "
         "Fix: drop them, or leave them: equal texts stay on one side of a split.",
-        "warning[LABEL_CONFLICT]: rows:21: 2 rows have the text of an earlier row and another label "
+        "warning[LABEL_CONFLICT]: rows:21: the text of an earlier row comes again with another label in 2 rows "
         "(line 3 says 'a', line 21 says 'b'). Fix: decide which is right.",
-        "warning[DATA_NEAR_DUPLICATE]: rows:41: 1 row nearly repeat the text of an earlier row (line 41 that of line 6). "
+        "warning[DATA_NEAR_DUPLICATE]: rows:41: nearly the text of an earlier row comes again in 1 row "
+        "(line 41 is like line 6). "
         "Fix: drop them if they are copies; near duplicates on both sides of a split flatter every score.",
     ]
 
@@ -218,7 +222,7 @@ def test_given_parts(table: Table) -> None:
         [{"text": texts(60)[i] if i < 2 else f"another {i}", "label": "yes"} for i in range(30)], like=train.schema
     )
     assert sentences(train, {"test": part}) == [
-        "warning[SPLIT_LEAK]: rows:1: 2 rows of the test part (6.7%) have a text that is also in the training part. "
+        "warning[SPLIT_LEAK]: rows:1: a text of the training part comes again in 2 rows of the test part (6.7%). "
         "Fix: drop them from the test part; they flatter every score."
     ]
     assert only(train, "SPLIT_LEAK", {"validation": train}).severity == "error"
@@ -238,7 +242,7 @@ def test_a_group_in_two_parts(table: Table) -> None:
     train = table({"text": texts(60), "who": who, "label": labels(60)}, Hints(group="who"))
     part = read([{"text": f"more {i}", "who": 5 + i, "label": "no"} for i in range(10)], like=train.schema)
     assert sentences(train, {"test": part}) == [
-        "warning[SPLIT_GROUP]: rows:1: 5 rows of the test part have a 'who' that is also in the training part. "
+        "warning[SPLIT_GROUP]: rows:1: a 'who' of the training part comes again in 5 rows of the test part. "
         "Fix: keep each 'who' in one part."
     ]
 

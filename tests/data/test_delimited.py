@@ -63,7 +63,8 @@ REFUSED = {
     ),
     "tabs": (
         "text\tlabel\na\tb\n",
-        "error[DATA_DELIMITER]: d.csv:1: the cells seem to be separated by tabs, not by commas. Fix: name the file .tsv.",
+        "error[DATA_DELIMITER]: d.csv:1: the cells seem to be separated by tabs, not by commas. "
+        "Fix: name the file .tsv.",
     ),
     "a 10 MB cell": (
         "text,label\nok,a\n" + "x" * 10_000_000 + ",b\n",
@@ -100,7 +101,8 @@ def test_refused_in_one_sentence(case: str, write: Write, refusal: Refusal) -> N
 
 def test_a_tsv_with_commas(write: Write, refusal: Refusal) -> None:
     assert refusal(write("d.tsv", "text,label\na,b\n")) == (
-        "error[DATA_DELIMITER]: d.tsv:1: the cells seem to be separated by commas, not by tabs. Fix: name the file .csv."
+        "error[DATA_DELIMITER]: d.tsv:1: the cells seem to be separated by commas, not by tabs. "
+        "Fix: name the file .csv."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 from sartor.data.duplicates import ALIKE, near, normal, repeated
 
@@ -14,7 +15,7 @@ def exact(texts: list[str]) -> set[int]:
     sets = []
     for text in texts:
         words = normal(text).split()
-        sets.append({*zip(words, words[1:], strict=False), (words[-1], words[-1])})
+        sets.append({*pairwise(words), (words[-1], words[-1])})
     return {i for i in range(len(sets)) for j in range(i) if len(sets[i] & sets[j]) >= ALIKE * len(sets[i] | sets[j])}
 
 

@@ -133,7 +133,8 @@ def test_refused_in_one_sentence(case: str, write: Write, refusal: Refusal) -> N
 def test_a_missing_file_is_answered_with_the_nearest_name(tmp_path: Path, write: Write, refusal: Refusal) -> None:
     write("train.csv", CSV)
     assert refusal(tmp_path / "trian.csv") == (
-        "error[DATA_NOT_FOUND]: trian.csv: there is no such file. Fix: did you mean 'train.csv'? The files there: train.csv."
+        "error[DATA_NOT_FOUND]: trian.csv: there is no such file. "
+        "Fix: did you mean 'train.csv'? The files there: train.csv."
     )
     assert refusal(tmp_path / "zzz.jsonl") == (
         "error[DATA_NOT_FOUND]: zzz.jsonl: there is no such file. Fix: choose one of the files there: train.csv."

@@ -19,7 +19,10 @@ from sartor.data.read import read
 from sartor.errors import BadEnvironment
 
 Refusal = Callable[..., str]
-ACCEPTED = "give a path, 'hf:owner/name', 'example:docstrings', a pandas or pyarrow table, a datasets.Dataset or a list of dicts"
+ACCEPTED = (
+    "give a path, 'hf:owner/name', 'example:docstrings', a pandas or pyarrow table, "
+    "a datasets.Dataset or a list of dicts"
+)
 COLUMNS = {
     "text": ["one two", "three", None],
     "label": ["a", "b", "a"],
@@ -77,7 +80,8 @@ def test_dates_and_numpy_numbers_become_plain_values() -> None:
         (pa.table({"a": []}), "error[DATA_NO_ROWS]: Table: the table has no rows. Fix: add rows."),
         (
             pd.DataFrame([[1, 2]], columns=["a", "a"]),
-            "error[DATA_COLUMN_DUPLICATE]: DataFrame: the name 'a' stands over columns 1 and 2. Fix: rename one of them.",
+            "error[DATA_COLUMN_DUPLICATE]: DataFrame: the name 'a' stands over columns 1 and 2. "
+            "Fix: rename one of them.",
         ),
         (
             [{"text": b"\x80\x04", "label": "x"}],

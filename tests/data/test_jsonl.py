@@ -20,7 +20,8 @@ REFUSED = {
         "error[JSON_SYNTAX]: d.jsonl:2: not valid JSON at column 14 (near '{\"text\": \"a\" \"label\": \"b\"}'): "
         "Expecting ',' delimiter. Fix: write one valid JSON object on this line.",
     ),
-    "many lines": ('{\n "text": "a"\n}\n', f"error[JSON_NOT_LINES]: d.jsonl:1: the JSON is spread over many lines. {LINES}"),
+    "many lines": ('{\n "text": "a"\n}\n', "error[JSON_NOT_LINES]: d.jsonl:1: the JSON is spread over many lines. "
+        + LINES),
     "array": (
         '[{"text": "a"}, {"text": "b"}]\n',
         f"error[JSON_ARRAY]: d.jsonl:1: the file is one JSON array, not one object a line. {LINES}",

@@ -171,9 +171,12 @@ def test_labels_in_lists_and_in_texts(table: Table) -> None:
 
 
 CONTRADICTIONS = [
-    (Hints(target="lable"), "error[LABEL_COLUMN]: rows: there is no column 'lable'. Fix: did you mean 'label'? Known: label, text."),
-    (Hints(text=("txet",)), "error[DATA_COLUMN_MISSING]: rows: there is no column 'txet'. Fix: did you mean 'text'? Known: label, text."),
-    (Hints(ignore=("lab",)), "error[DATA_COLUMN_MISSING]: rows: there is no column 'lab'. Fix: did you mean 'label'? Known: label, text."),
+    (Hints(target="lable"), "error[LABEL_COLUMN]: rows: there is no column 'lable'. "
+    "Fix: did you mean 'label'? Known: label, text."),
+    (Hints(text=("txet",)), "error[DATA_COLUMN_MISSING]: rows: there is no column 'txet'. "
+    "Fix: did you mean 'text'? Known: label, text."),
+    (Hints(ignore=("lab",)), "error[DATA_COLUMN_MISSING]: rows: there is no column 'lab'. "
+    "Fix: did you mean 'label'? Known: label, text."),
     (Hints(group="zzz"), "error[DATA_COLUMN_MISSING]: rows: there is no column 'zzz'. Fix: known: label, text."),
     (
         Hints(target="text", ignore=("text",)),

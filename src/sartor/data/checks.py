@@ -101,7 +101,7 @@ def _repeats(rows: Rows) -> Iterator[Problem]:
     equal = duplicates.repeated(keys)
     later = [i for i, _ in equal]
     if equal:
-        message = f"{rows_of(len(equal))} repeat the text of an earlier row"
+        message = f"the text of an earlier row comes again in {rows_of(len(equal))}"
         fix = "drop them, or leave them: equal texts stay on one side of a split"
         yield Problem("DATA_DUPLICATE", "warning", message, fix, len(equal), places(rows, later))
         yield from label_checks.conflicts(rows, keys, equal)
@@ -110,7 +110,8 @@ def _repeats(rows: Rows) -> Iterator[Problem]:
     near = duplicates.near([" ".join(map(str, keys[i])) for i in distinct])
     if near:
         later, earlier = (rows.lines[distinct[i]] for i in near[0])
-        message = f"{rows_of(len(near))} nearly repeat the text of an earlier row (line {later} that of line {earlier})"
+        shown = f"line {later} is like line {earlier}"
+        message = f"nearly the text of an earlier row comes again in {rows_of(len(near))} ({shown})"
         fix = "drop them if they are copies; near duplicates on both sides of a split flatter every score"
         where = places(rows, [distinct[i] for i, _ in near])
         yield Problem("DATA_NEAR_DUPLICATE", "warning", message, fix, len(near), where)
@@ -124,23 +125,16 @@ def _across(rows: Rows, part: Rows, name: str) -> Iterator[Problem]:
         if leaked:
             share = len(leaked) / len(part)
             message = (
-                f"{rows_of(len(leaked))} of the {name} part ({share:.1%}) have a text that is also in the training part"
+                f"a text of the training part comes again in {rows_of(len(leaked))} of the {name} part ({share:.1%})"
             )
             fix = f"drop them from the {name} part; they flatter every score"
             severity: Severity = "error" if share > 0.5 else "warning"
-            yield Problem(
-                "SPLIT_LEAK",
-                "error" if severity == "error" else "warning",
-                message,
-                fix,
-                len(leaked),
-                places(part, leaked),
-            )
+            yield Problem("SPLIT_LEAK", severity, message, fix, len(leaked), places(part, leaked))
     group = rows.schema.group
     if group and part.schema.group:
         known = set(rows.columns[group])
         both = [i for i, v in enumerate(part.columns[group]) if v in known]
         if both:
-            message = f"{rows_of(len(both))} of the {name} part have a '{group}' that is also in the training part"
+            message = f"a '{group}' of the training part comes again in {rows_of(len(both))} of the {name} part"
             fix = f"keep each '{group}' in one part"
             yield Problem("SPLIT_GROUP", "warning", message, fix, len(both), places(part, both))

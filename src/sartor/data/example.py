@@ -62,11 +62,14 @@ def _paragraphs(path: Path) -> Iterator[str]:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):
         return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+    waiting: list[ast.stmt] = list(tree.body)
+    for node in waiting:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
             text = _clean(ast.get_docstring(node) or "", node.name)
             if 5 <= len(text.split()) <= 80:
                 yield text
+        if isinstance(node, ast.ClassDef):  # no deeper: to walk every node takes as long as to parse
+            waiting.extend(node.body)
 
 
 def _clean(docstring: str, name: str) -> str:

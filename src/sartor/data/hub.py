@@ -17,7 +17,7 @@ PATIENCE = 3.0
 
 
 def read(source: str) -> Table:
-    """The train split of a dataset on the Hub. Raises `BadInput` that says what to provide where there is no network."""
+    """The train split of a dataset on the Hub. Raises `BadInput` that says what to give without a network."""
     name = source.removeprefix("hf:")
     if name.count("/") > 1 or not name.strip("/") or any(c.isspace() for c in name):
         raise BadInput("DATA_HUB_NAME", f"'{source}' is no dataset's name", fix="write hf:owner/name")

@@ -59,7 +59,7 @@ def conflicts(rows: Rows, keys: Sequence[Hashable], equal: Sequence[tuple[int, i
         shown = (
             f"line {rows.lines[j]} says '{short(str(values[j]))}', line {rows.lines[i]} says '{short(str(values[i]))}'"
         )
-        message = f"{rows_of(len(found))} have the text of an earlier row and another label ({shown})"
+        message = f"the text of an earlier row comes again with another label in {rows_of(len(found))} ({shown})"
         yield Problem(
             "LABEL_CONFLICT",
             "warning",

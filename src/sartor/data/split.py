@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sartor.data import duplicates
+from sartor.data.problem import rows_of
 from sartor.data.rows import Rows
 from sartor.errors import BadInput
 
@@ -225,9 +226,8 @@ def _in_order(rows: Rows, wanted: Sequence[int]) -> tuple[Integers, str]:
     np.minimum.at(earliest, unit, where)
     copies = where > earliest[unit]
     where[copies] = -1
-    left_out = (
-        f"; {int(copies.sum()):,} later rows with the text of an earlier part are left out" if copies.any() else ""
-    )
+    copied = rows_of(int(copies.sum()))
+    left_out = f"; left out, since an earlier part has the text: {copied}" if copies.any() else ""
     return where, f"in the order of '{name}'{left_out}"
 
 
