@@ -328,6 +328,23 @@ def test_a_bug_of_ours_is_written_down_and_not_thrown_at_the_user(
     assert "command: sartor doctor" in report
 
 
+def test_a_comparison_is_shown_as_what_changes_from_a_to_b() -> None:
+    sides = {"x": {"accuracy": {"value": 0.9}}, "y": {"accuracy": {"value": 0.8}}}
+    result = {
+        "a": "x",
+        "b": "y",
+        "rows": 9,
+        "metric": "accuracy",
+        "difference": 0.1,
+        "low": 0.02,
+        "high": 0.18,
+        "p": 0.01,
+    }
+    shown = calls.second_against_first({**result, "verdict": "better", "metrics": sides})
+    assert (shown["difference"], shown["low"], shown["high"], shown["verdict"]) == (-0.1, -0.18, -0.02, "A is better")
+    assert shown["metrics"] == {"accuracy": {"a": {"value": 0.9}, "b": {"value": 0.8}}}
+
+
 # signals
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sartor.command import output
+from sartor.command.manual import LIMITS
 from sartor.command.words import Call
 from sartor.engine.progress import Progress
 from sartor.errors import BadInput
@@ -60,7 +62,12 @@ def _check(call: Call, show: Show) -> Answer:
     given = {name: words.get(name) for name in ("validation", "test")}
     done = check(call.arguments["data"], hints=_hints(words), seed=words.get("seed", 0), **given)
     result = done.to_json()
-    return Answer(result, _shown("lines_for_check", result), "ok" if done.ok else "problems", 0 if done.ok else 2)
+    return Answer(
+        result,
+        _shown("lines_for_check", {**result, **result["schema"], **result["split"]}),
+        "ok" if done.ok else "problems",
+        0 if done.ok else 2,
+    )
 
 
 def _finetune(call: Call, show: Show) -> Answer:
@@ -88,8 +95,7 @@ def _position(call: Call, show: Show) -> Answer:
     words, out = call.words, _folder(call)
     from sartor.verbs.position import position
 
-    limits = {name: words.get(name) for name in ("max_latency_ms", "max_size_mb", "max_memory_mb")}
-    chosen = {name: words[name] for name in ("budget", "seed") if name in words}
+    chosen: dict[str, Any] = {name: words[name] for name in ("budget", "seed", *LIMITS) if name in words}
     done = position(
         call.arguments["data"],
         hints=_hints(words),
@@ -100,9 +106,9 @@ def _position(call: Call, show: Show) -> Answer:
         validation=words.get("validation"),
         test=words.get("test"),
         plan=words.get("plan", {}),
-        **limits,
         **chosen,
         **_writing(call),
+        spent=time.monotonic() - call.began,
         progress=show,
     )
     result = done.to_json()
@@ -115,7 +121,7 @@ def _evaluate(call: Call, show: Show) -> Answer:
 
     result = evaluate(call.arguments["bundle"], call.arguments["data"], hints=_hints(call.words)).to_json()
     headline = next(iter(result["metrics"].values()))
-    return Answer(result, _shown("scores", result), str(headline))
+    return Answer(result, _shown("scores", result), str(headline["value"]))
 
 
 def _compare(call: Call, show: Show) -> Answer:
@@ -124,7 +130,17 @@ def _compare(call: Call, show: Show) -> Answer:
     given = call.arguments
     done = compare(given["a"], given["b"], given["data"], hints=_hints(call.words), metric=call.words.get("metric"))
     result = done.to_json()
-    return Answer(result, _shown("comparison", result), str(result.get("verdict", result.get("difference", ""))))
+    return Answer(result, _shown("comparison", second_against_first(result)), str(result["verdict"]))
+
+
+def second_against_first(result: dict[str, Any]) -> dict[str, Any]:
+    """`compare` states a minus b; people read what changes from A to B, and both sides of each metric in one line."""
+    said = {"better": "A is better", "worse": "B is better", "tied": "tied", "undecided": "undecided"}
+    turned = {"difference": "difference", "low": "high", "high": "low"}
+    found = {key: None if result[of] is None else -result[of] for key, of in turned.items()}
+    a, b = result["metrics"][result["a"]], result["metrics"][result["b"]]
+    both = {name: {"a": a[name], "b": b[name]} for name in a}
+    return {**result, **found, "verdict": said[result["verdict"]], "metrics": both}
 
 
 def _predict(call: Call, show: Show) -> Answer:
@@ -173,8 +189,8 @@ def _shown(how: str, result: dict[str, Any]) -> str:
     """The result as people read it. Imported late: a mistake must not wait for what shows results."""
     from sartor.report import terminal
 
-    lines = getattr(terminal, how)(result)
-    return lines if isinstance(lines, str) else "\n".join(lines)
+    shown: str = getattr(terminal, how)(result)
+    return shown.rstrip("\n")
 
 
 def _folder(call: Call) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sartor.settings import COLUMNS, SPLIT
 
-_LIMITS = ("max_latency_ms", "max_size_mb", "max_memory_mb")
+LIMITS = ("max_latency_ms", "max_size_mb", "max_memory_mb")
 _WRITES = ("dry_run", "resume", "overwrite")
 
 
@@ -55,7 +55,7 @@ _VERBS = (
         "position",
         "Race backbones and methods against simple baselines; state what fits, with evidence.",
         ("data",),
-        (*COLUMNS, *SPLIT, "task", "budget", "out", "candidates", "metric", *_LIMITS, "plan"),
+        (*COLUMNS, *SPLIT, "task", "budget", "out", "candidates", "metric", *LIMITS, "plan"),
         _WRITES,
         (
             "sartor position reviews.csv --target stars --budget 10m --out runs/reviews",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sartor.errors import BadInput
 
-OURS = ("sartor/manifest.json", "bundle/sartor/manifest.json", "events.jsonl", "report.json")
+OURS = ("sartor/manifest.json", "bundle/sartor/manifest.json", "events.jsonl", "report.json", "environment.json")
 
 
 def default_folder(data: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,13 +29,17 @@ _CONFLICTS = (("quiet", "json"), ("resume", "overwrite"))
 
 @dataclass(frozen=True)
 class Call:
-    """What was asked for. `words` are the settings that were given, by name; `switches` the flags that are on."""
+    """What was asked for. `words` are the settings that were given, by name; `switches` the flags that are on.
+
+    began   when it was read (time.monotonic), because a budget begins there
+    """
 
     verb: str
     arguments: dict[str, str]
     words: dict[str, Any]
     switches: frozenset[str]
     argv: tuple[str, ...]
+    began: float
 
 
 def parse(argv: Sequence[str]) -> Call | None:
@@ -122,6 +127,7 @@ def _params(verb: Verb) -> list[click.Parameter]:
 
 
 def _call(verb: Verb, params: dict[str, Any], argv: Sequence[str]) -> Call:
+    began = time.monotonic()
     flags = {name: params[name] for name in verb.settings if name in SETTINGS}
     switches = frozenset(name for name in SWITCHES if params.get(name))
     for one, other in _CONFLICTS:
@@ -140,7 +146,7 @@ def _call(verb: Verb, params: dict[str, Any], argv: Sequence[str]) -> Call:
     if "data" in verb.arguments and configured is not None:
         arguments.setdefault("data", configured)
     _check_arguments(verb, arguments)
-    return Call(verb.name, arguments, words, switches, tuple(argv))
+    return Call(verb.name, arguments, words, switches, tuple(argv), began)
 
 
 def _only(paths: Sequence[str]) -> str | None:

@@ -155,7 +155,7 @@ def _recipe(rows: Rows) -> Recipe:
     shelves = {"task": "tasks", "backbone": "backbones", "method": "methods", "objective": "objectives"}
     named = {"task": "classification", "backbone": "minilm", "method": "full", "objective": "supervised"}
     made: dict[str, Any] = {role: part(shelves[role], name) for role, name in named.items()}
-    plan = plan_from({"max_steps": 4, "per_device_train_batch_size": 8})
+    plan = plan_from({"max_steps": 4, "eval_steps": 4, "per_device_train_batch_size": 8})
     return Recipe(**made | {"task": made["task"].learn(rows)}, plan=plan).settled()
 
 
