@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from test_import_law import ROWS, modules
 
 from sartor.part import SHELVES, names
+from test_import_law import ROWS, modules
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
