@@ -23,9 +23,7 @@ Sartor = Callable[..., Ran]
 
 
 @pytest.fixture
-def sartor(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Ran]:
+def sartor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     """`sartor(*words)` in an empty folder, in this process."""
     from sartor.cli import run
 
