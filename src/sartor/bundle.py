@@ -158,7 +158,9 @@ def verify(folder: Path) -> None:
 
     if not (folder / MANIFEST).is_file():
         fix = "give the folder that `sartor finetune` or `sartor position` wrote, such as runs/NAME/bundle"
-        raise BadInput("BUNDLE_NONE", "this is no Sartor bundle: sartor/manifest.json is missing", fix=fix, where=str(folder))
+        raise BadInput(
+            "BUNDLE_NONE", "this is no Sartor bundle: sartor/manifest.json is missing", fix=fix, where=str(folder)
+        )
     listed = _read(folder / MANIFEST)
     if listed.get("format") != FORMAT:
         fix = "open it with the version of Sartor that wrote it, or a newer one"
@@ -167,7 +169,9 @@ def verify(folder: Path) -> None:
     files = listed.get("files", {})
     for name in sorted(_files(folder) | set(files)):
         if name not in files or Path(name).suffix in CODE:
-            raise BadInput("BUNDLE_EXTRA", f"'{name}' is not in the manifest", fix=f"remove it, or {fix}", where=str(folder))
+            raise BadInput(
+                "BUNDLE_EXTRA", f"'{name}' is not in the manifest", fix=f"remove it, or {fix}", where=str(folder)
+            )
         if not (folder / name).is_file():
             raise BadInput("BUNDLE_FILE", f"'{name}' is missing", fix=fix, where=str(folder))
         if sha256(folder / name) != files[name]:
@@ -208,7 +212,9 @@ def _whole(folder: Path, write: Callable[[Path], None]) -> Path:
     made.mkdir()
     try:
         write(made)
-        _dump(made / MANIFEST, {"format": FORMAT, "files": {name: sha256(made / name) for name in sorted(_files(made))}})
+        _dump(
+            made / MANIFEST, {"format": FORMAT, "files": {name: sha256(made / name) for name in sorted(_files(made))}}
+        )
         for name in _files(made) | {MANIFEST}:
             _sync(made / name)
         old = folder.parent / f".{folder.name}.old.{uuid.uuid4().hex[:8]}"
@@ -246,5 +252,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         raise BadInput("BUNDLE_FILE", f"'{path.name}' cannot be read", fix=fix, where=str(path.parent.parent)) from None
     if not isinstance(value, dict):
-        raise BadInput("BUNDLE_FILE", f"'{path.name}' does not hold a JSON object", fix=fix, where=str(path.parent.parent))
+        raise BadInput(
+            "BUNDLE_FILE", f"'{path.name}' does not hold a JSON object", fix=fix, where=str(path.parent.parent)
+        )
     return value

@@ -74,7 +74,9 @@ def part_class(shelf: str, name: str) -> type[Part]:
     """The one `Part` that the file `name` on `shelf` defines."""
     module_name = name if "." in name else f"sartor.{shelf}.{name}"
     if "." not in name and name not in names(shelf):
-        raise BadInput("PART_UNKNOWN", f"no {_singular(shelf)} is called '{name}'", fix=did_you_mean(name, names(shelf)))
+        raise BadInput(
+            "PART_UNKNOWN", f"no {_singular(shelf)} is called '{name}'", fix=did_you_mean(name, names(shelf))
+        )
     if "." in name and importlib.util.find_spec(name.split(".")[0]) is None:
         raise BadInput("PART_UNKNOWN", f"no Python module is called '{name}'", fix="put its folder on PYTHONPATH")
     module = importlib.import_module(module_name)
@@ -86,7 +88,9 @@ def part_class(shelf: str, name: str) -> type[Part]:
     if len(found) != 1:
         raise BadInput("PART_SHAPE", f"'{module_name}' defines {len(found)} parts", fix="define exactly one in a file")
     if found[0].shelf != shelf:
-        raise BadInput("PART_SHELF", f"'{name}' is not one of the {shelf}", fix=f"use one of: {', '.join(names(shelf))}")
+        raise BadInput(
+            "PART_SHELF", f"'{name}' is not one of the {shelf}", fix=f"use one of: {', '.join(names(shelf))}"
+        )
     return found[0]
 
 
@@ -98,7 +102,9 @@ def part(shelf: str, spelled: str) -> Part:
     for piece in filter(None, (p.strip() for p in rest.split(","))):
         key, equals, text = piece.partition("=")
         if not equals:
-            raise BadInput("PART_SETTING", f"'{piece}' in '{spelled}' has no value", fix="write name:key=value,key=value")
+            raise BadInput(
+                "PART_SETTING", f"'{piece}' in '{spelled}' has no value", fix="write name:key=value,key=value"
+            )
         if key in given:
             raise BadInput("PART_SETTING", f"'{key}' stands twice in '{spelled}'", fix="keep one")
         given[key] = text

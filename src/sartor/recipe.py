@@ -31,7 +31,9 @@ class Plan:
     per_device_train_batch_size: int = 32
     gradient_accumulation_steps: int = 1
     warmup_ratio: float = 0.06
-    lr_scheduler_type: Literal["warmup_stable_decay", "linear", "cosine", "constant_with_warmup"] = "warmup_stable_decay"
+    lr_scheduler_type: Literal["warmup_stable_decay", "linear", "cosine", "constant_with_warmup"] = (
+        "warmup_stable_decay"
+    )
     cooldown_ratio: float = 0.3
     """Share of the steps that `warmup_stable_decay` spends going down, as 1 - sqrt (Hägele et al. 2024, arXiv 2405.18392)."""
     weight_decay: float = 0.01
@@ -54,10 +56,14 @@ class Plan:
             if getattr(self, name) < low:
                 raise BadInput("VALUE_RANGE", f"plan.{name} is {getattr(self, name)}", fix=f"give at least {low}")
         if self.learning_rate is not None and not 0 < self.learning_rate < 10:
-            raise BadInput("VALUE_RANGE", f"plan.learning_rate is {self.learning_rate}", fix="give one between 0 and 10")
+            raise BadInput(
+                "VALUE_RANGE", f"plan.learning_rate is {self.learning_rate}", fix="give one between 0 and 10"
+            )
         for name in ("warmup_ratio", "cooldown_ratio", "dropout"):
             if not 0 <= (getattr(self, name) or 0.0) < 1:
-                raise BadInput("VALUE_RANGE", f"plan.{name} is {getattr(self, name)}", fix="give at least 0 and below 1")
+                raise BadInput(
+                    "VALUE_RANGE", f"plan.{name} is {getattr(self, name)}", fix="give at least 0 and below 1"
+                )
 
     def steps(self, rows: int) -> int:
         """Updates for a training part of `rows` rows."""
@@ -103,7 +109,10 @@ class Recipe:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        made = {shelf: parts.part_from_json(f"{shelf}s", value[shelf]) for shelf in ("task", "backbone", "method", "objective")}
+        made = {
+            shelf: parts.part_from_json(f"{shelf}s", value[shelf])
+            for shelf in ("task", "backbone", "method", "objective")
+        }
         compress = tuple(parts.part_from_json("compressors", c) for c in value.get("compress", []))
         return cls(**made, compress=compress, plan=plan_from(value.get("plan", {})))  # type: ignore[arg-type]
 

@@ -1,10 +1,10 @@
 """A run's folder: what was asked, on what, what happened, and what was found.
 
-    config.json environment.json data.json     what was asked, on which machine, on which rows (fingerprints, split)
-    events.jsonl                               what happened, in order
-    predictions/                               every finished candidate's answers on the validation part, Parquet
-    candidates/                                finished candidates as bundles, while the run goes on
-    report.json report.html bundle/            what was found
+config.json environment.json data.json     what was asked, on which machine, on which rows (fingerprints, split)
+events.jsonl                               what happened, in order
+predictions/                               every finished candidate's answers on the validation part, Parquet
+candidates/                                finished candidates as bundles, while the run goes on
+report.json report.html bundle/            what was found
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ from sartor.bundle import network_answer, save_network
 from sartor.engine import checkpoint
 from sartor.engine.environment import environment
 from sartor.engine.measure import measure
-from sartor.engine.memory import size_mb
 from sartor.engine.progress import Progress
 from sartor.engine.train import Look, Run, prepare, train
 from sartor.errors import GateFailed, Interrupted
@@ -101,4 +100,5 @@ def _measured(opening: Opening, run: Run, seconds: float, began: float) -> dict[
         "warnings": [w.message for w in opening.warnings],
         "seconds": time.monotonic() - began,
         "network": True,
+        "merged": True,
     }

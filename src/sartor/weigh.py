@@ -12,11 +12,6 @@ from pathlib import Path
 from typing import Any
 
 
-def command(bundle: Path, rows: Path, batch: int) -> list[str]:
-    """The words that start the process; `-P` so that no file of the working folder is taken for a library."""
-    return [sys.executable, "-P", "-m", "sartor.weigh", str(bundle), str(rows), str(batch)]
-
-
 def weigh(bundle: Path, rows: Path, batch: int) -> dict[str, Any]:
     """Answer the JSON lines in `rows`, `batch` at a time; returns their number and the high-water mark in bytes."""
     from sartor.bundle import Bundle

@@ -135,6 +135,8 @@ class _Balance:
         self.unit, self.stratum, self.rng = unit, stratum, rng
         self.wanted = np.asarray(wanted, dtype=np.float64)
         self.sizes = np.bincount(unit)
+        self.order = np.argsort(unit, kind="stable")  # rows, unit by unit
+        self.starts = np.cumsum(self.sizes) - self.sizes
         totals = np.bincount(stratum).astype(np.float64)
         self.share = np.outer(self.wanted / self.wanted.sum(), totals)  # (3, C)
         self.dealt = np.zeros_like(self.share)  # (3, C)
@@ -142,15 +144,16 @@ class _Balance:
 
     def assign(self) -> Integers:
         """(N,) the part of each row."""
-        order = np.argsort(self.unit, kind="stable")
-        members = np.split(order, np.cumsum(self.sizes)[:-1])
         several = np.flatnonzero(self.sizes > 1)
         several = self.rng.permutation(several)
         for u in several[np.argsort(-self.sizes[several], kind="stable")]:
-            self._deal(int(u), members[u])
-        self._deal_singles(np.flatnonzero(self.sizes == 1), members)
-        self._fill_train(members)
+            self._deal(int(u), self._members(int(u)))
+        self._deal_singles(np.flatnonzero(self.sizes == 1))
+        self._fill_train()
         return self.part[self.unit]
+
+    def _members(self, u: int) -> Integers:
+        return self.order[self.starts[u] : self.starts[u] + self.sizes[u]]
 
     def _deal(self, u: int, rows: Integers) -> None:
         strata, counts = np.unique(self.stratum[rows], return_counts=True)
@@ -163,11 +166,11 @@ class _Balance:
         self.part[u] = best
         self.dealt[best, strata] += counts
 
-    def _deal_singles(self, units: Integers, members: Sequence[Integers]) -> None:
+    def _deal_singles(self, units: Integers) -> None:
         if not len(units):
             return
         units = self.rng.permutation(units)
-        strata = self.stratum[np.asarray([members[u][0] for u in units])]
+        strata = self.stratum[self.order[self.starts[units]]]
         left = np.bincount(strata, minlength=self.share.shape[1])
         for part in (TEST, VALIDATION):
             need = self.wanted[part] - self.dealt[part].sum()
@@ -183,7 +186,7 @@ class _Balance:
             left = left - count
         self.part[units[self.part[units] < 0]] = TRAIN
 
-    def _fill_train(self, members: Sequence[Integers]) -> None:
+    def _fill_train(self) -> None:
         """Every stratum has rows in train: where one has none, its smallest unit moves there."""
         present = np.zeros(self.share.shape[1], dtype=bool)
         present[self.stratum[self.part[self.unit] == TRAIN]] = True
@@ -192,7 +195,7 @@ class _Balance:
             if len(holders) and not present[stratum]:
                 moved = holders[np.argmin(self.sizes[holders])]
                 self.part[moved] = TRAIN
-                present[self.stratum[members[moved]]] = True
+                present[self.stratum[self._members(int(moved))]] = True
 
 
 def _apportion(ask: NDArray[np.float64], limit: Integers, total: int) -> Integers:

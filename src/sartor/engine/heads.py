@@ -101,7 +101,9 @@ def _value_and_slope(logits: Tensor, targets: Tensor, several: bool, weights: Te
     """The weighted loss over all folds, and its derivative by the logits (F, N, C)."""
     if several:
         c = logits.shape[-1]
-        losses = functional.binary_cross_entropy_with_logits(logits, targets.expand_as(logits), reduction="none").mean(-1)
+        losses = functional.binary_cross_entropy_with_logits(logits, targets.expand_as(logits), reduction="none").mean(
+            -1
+        )
         slope = (torch.sigmoid(logits) - targets) / c
     else:
         logp = functional.log_softmax(logits, -1)

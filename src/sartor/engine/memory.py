@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sartor import weigh
 from sartor.data.rows import Rows
 from sartor.engine.measure import Measured
 from sartor.engine.sample import requests
@@ -33,7 +33,12 @@ def peak_memory_mb(bundle: Path, rows: Rows, *, batch: int = 1, timeout: float =
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.jsonl"
         file.write_text("\n".join(lines) + "\n", "utf-8")
-        return peak_memory(weigh.command(bundle, file, batch), timeout, repeats)
+        return peak_memory(weighing(bundle, file, batch), timeout, repeats)
+
+
+def weighing(bundle: Path, rows: Path, batch: int) -> list[str]:
+    """The words that start the process; `-P` so that no file of the working folder is taken for a library."""
+    return [sys.executable, "-P", "-m", "sartor.weigh", str(bundle), str(rows), str(batch)]
 
 
 def peak_memory(command: Sequence[str], timeout: float = 120.0, repeats: int = 1) -> Measured:

@@ -1,7 +1,7 @@
 """LoRA: low-rank updates beside frozen linear layers (Hu et al. 2021, arXiv 2106.09685), through PEFT.
 
-    x ──► W x ──────────────►(+)──►        W frozen, A drawn, B = 0 at the start
-      └─► A x ──► B · ──► α/r ─┘
+x ──► W x ──────────────►(+)──►        W frozen, A drawn, B = 0 at the start
+  └─► A x ──► B · ──► α/r ─┘
 """
 
 from __future__ import annotations

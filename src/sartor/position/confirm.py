@@ -11,8 +11,8 @@ from sartor.engine.features import outputs
 from sartor.engine.precision import resolve
 from sartor.engine.progress import Progress
 from sartor.engine.train import Run, advance, loss_of, restore_best, tired
-from sartor.position.entry import Entry
 from sartor.position.entrants import with_seed, with_steps
+from sartor.position.entry import Entry
 from sartor.position.ground import Ground
 from sartor.position.race import glance, start_run
 from sartor.position.statistics import paired
@@ -37,7 +37,9 @@ def probes(ground: Ground, entries: list[Entry]) -> Iterator[Progress]:
         base = ground.base(recipe)
         finish(ground, entry, base.start.seconds + base.seconds)
         if len(base.solved) < len(ground.split.train):
-            entry.reason = f"fitted on {len(base.solved)} of {len(ground.split.train)} rows, as many as the budget allows"
+            entry.reason = (
+                f"fitted on {len(base.solved)} of {len(ground.split.train)} rows, as many as the budget allows"
+            )
 
 
 def confirm(ground: Ground, entries: list[Entry], reserve: float) -> Iterator[Progress]:
@@ -63,7 +65,9 @@ def finish(ground: Ground, entry: Entry, seconds: float) -> None:
     entry.answer = network_answer(run.net, ground.task)
     run.kept, run.state = {}, None
     entry.finish(predictions, scores)
-    ground.record({"event": "finished", "name": entry.name, "seconds": seconds, "steps": run.losses[-1][0] if run.losses else 0})
+    ground.record(
+        {"event": "finished", "name": entry.name, "seconds": seconds, "steps": run.losses[-1][0] if run.losses else 0}
+    )
 
 
 def _to_the_end(ground: Ground, entry: Entry, seconds: float) -> Iterator[Progress]:
@@ -100,11 +104,15 @@ def _repeat(ground: Ground, finalists: list[Entry], entries: list[Entry], reserv
             assert again.run is not None and entry.run is not None
             again.run.recipe = dataclasses.replace(again.run.recipe, plan=_same_end(again.run, entry.run))
             for progress in _looked_at(ground, again, again.run, again.run.recipe.plan.max_steps or 0):
-                yield dataclasses.replace(progress, stage="repeat", message=f"{entry.name}, seed {ground.seed + number}")
+                yield dataclasses.replace(
+                    progress, stage="repeat", message=f"{entry.name}, seed {ground.seed + number}"
+                )
             restore_best(again.run)
             _, scores = _validated(ground, again.run)
             entry.repeats.append(scores.metrics[scores.headline])
-            ground.record({"event": "repeat", "name": entry.name, "seed": ground.seed + number, "score": entry.repeats[-1]})
+            ground.record(
+                {"event": "repeat", "name": entry.name, "seed": ground.seed + number, "score": entry.repeats[-1]}
+            )
 
 
 def _doubtful(entry: Entry, entries: list[Entry]) -> bool:
@@ -143,6 +151,5 @@ def _planned(ground: Ground, entry: Entry) -> int:
 
 
 def _last_loss(entry: Entry) -> float:
-
 
     return loss_of(entry.run.last) if entry.run is not None and entry.run.last is not None else math.inf

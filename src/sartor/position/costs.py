@@ -17,6 +17,9 @@ from sartor.position.entry import Entry
 from sartor.position.ground import Ground, backbones
 from sartor.recipe import Recipe
 
+LONG = 120.0
+"""Seconds of budget from which a process of its own is spent on every served form's memory, asked for or not."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -46,7 +49,8 @@ def measure_untrained(ground: Ground, entries: list[Entry], limits: Limits, seco
     for spelled, candidate in backbones([e.candidate for e in entries]).items():
         assert candidate.recipe is not None
         yield Progress("measure", 0, None, ground.budget.left, spelled)
-        costs = _untrained(ground, candidate.recipe, seconds)
+        weighed = limits.max_memory_mb is not None or ground.budget.seconds >= LONG
+        costs = _untrained(ground, candidate.recipe, seconds, weighed)
         for entry in entries:
             recipe = entry.candidate.recipe
             if recipe is None or recipe.backbone.spelled() != spelled:
@@ -56,7 +60,9 @@ def measure_untrained(ground: Ground, entries: list[Entry], limits: Limits, seco
                 entry.out("over limit", reason)
 
 
-def measure_finished(ground: Ground, entries: list[Entry], limits: Limits, seconds: float) -> tuple[Reference | None, list[str]]:
+def measure_finished(
+    ground: Ground, entries: list[Entry], limits: Limits, seconds: float
+) -> tuple[Reference | None, list[str]]:
     """Time every finished candidate in turn on the same rows; returns the reference work and what could not be measured."""
     ready = [e for e in entries if e.status == "finished" and e.answer is not None]
     notes: list[str] = []
@@ -79,7 +85,9 @@ def weigh(ground: Ground, entry: Entry) -> list[str]:
     if entry.kept is None:
         return [f"the size and memory of {entry.name} were not measured"]
     entry.costs = replace(entry.costs, size_mb=size_mb(entry.kept))
-    seconds = max(5.0, min(60.0, ground.budget.left))
+    seconds = min(60.0, ground.budget.left - 3.0)
+    if seconds < 5.0:
+        return [f"the memory of {entry.name} was not measured: the budget had ended"]
     try:
         memory = peak_memory_mb(entry.kept, ground.split.validation, batch=1, timeout=seconds)
     except BadEnvironment as error:
@@ -88,23 +96,19 @@ def weigh(ground: Ground, entry: Entry) -> list[str]:
     return []
 
 
-def _untrained(ground: Ground, recipe: Recipe, seconds: float) -> Costs:
+def _untrained(ground: Ground, recipe: Recipe, seconds: float, weighed: bool) -> Costs:
     recipe = recipe.settled()
     net = assemble(recipe.task, recipe.backbone, recipe.method, steps=1, seed=ground.seed)
     with tempfile.TemporaryDirectory() as made:
         folder = save_network(Path(made) / "bundle", net, recipe, ground.split.train.schema, {}, "")
         answer = network_answer(net, ground.task)
         timings, _ = measure({"": answer}, ground.split.validation, seconds=seconds)
-        memory = peak_memory_mb(folder, ground.split.validation, batch=1)
+        memory = peak_memory_mb(folder, ground.split.validation, batch=1) if weighed else None
         return replace(_costs(timings[""], None, None), size_mb=size_mb(folder), peak_memory_mb=memory)
 
 
 def _costs(timing: Timing, before: Costs | None, train_seconds: float | None) -> Costs:
-    return Costs(
-        timing.latency_ms_p50,
-        timing.latency_ms_p99,
-        timing.throughput_rows_per_s,
-        timing.best_batch,
+    return timing.costs(
         peak_memory_mb=before.peak_memory_mb if before is not None else None,
         size_mb=before.size_mb if before is not None else None,
         train_seconds=None if train_seconds is None else Measured.once(train_seconds),

@@ -65,7 +65,14 @@ def carry_out(order: Order, folder: RunFolder, progress: Callable[[Progress], No
 
 
 def conclude(
-    order: Order, folder: RunFolder, ground: Ground, entries: list[Entry], log: Log, events: list[dict[str, Any]], *, complete: bool
+    order: Order,
+    folder: RunFolder,
+    ground: Ground,
+    entries: list[Entry],
+    log: Log,
+    events: list[dict[str, Any]],
+    *,
+    complete: bool,
 ) -> dict[str, Any]:
     """The verdict, the pick's test score, its bundle, and `report.json`."""
     for entry in entries:
@@ -173,7 +180,13 @@ def _save_state(
     folder: RunFolder, ground: Ground, entries: list[Entry], events: list[dict[str, Any]] | None, complete: bool
 ) -> None:
     known = {
-        e.name: {"status": e.status, "reason": e.reason, "train_seconds": e.train_seconds, "looks": e.looks, "repeats": e.repeats}
+        e.name: {
+            "status": e.status,
+            "reason": e.reason,
+            "train_seconds": e.train_seconds,
+            "looks": e.looks,
+            "repeats": e.repeats,
+        }
         for e in entries
     }
     earlier = folder.read_json("state.json") or {"events": []}
@@ -220,7 +233,13 @@ def _result(
 def _pick(ground: Ground, verdict: Verdict, entries: list[Entry]) -> dict[str, Any]:
     pick = verdict.pick
     assert pick.scores is not None
-    facts = {"name": pick.name, "family": pick.family, "bundle": None, "why": verdict.why, "metrics": pick.scores.metrics}
+    facts = {
+        "name": pick.name,
+        "family": pick.family,
+        "bundle": None,
+        "why": verdict.why,
+        "metrics": pick.scores.metrics,
+    }
     facts["costs"] = None if pick.costs is None else pick.costs.to_json()
     return facts | results.test_scores(ground, verdict, entries)
 
@@ -241,6 +260,7 @@ def _hand_over(order: Order, folder: RunFolder, ground: Ground, verdict: Verdict
         "command": order.command,
         "why": verdict.why,
         "network": pick.network,
+        "merged": True,
     }
     assert pick.kept is not None
     return with_card(pick.kept, folder.path / "bundle", card, order.card(card))

@@ -24,6 +24,7 @@ from sartor.position.evidence import evidence
 from sartor.position.ground import Ground
 from sartor.position.statistics import paired
 from sartor.predictions import LOWER_IS_BETTER, Floats
+from sartor.recipe import Recipe
 
 FINALISTS = 2
 LEAST_STEPS = 10
@@ -51,7 +52,7 @@ def race(ground: Ground, entries: list[Entry], seconds: float) -> Iterator[Progr
     paces: dict[str, float] = {}
     yield from _calibrate(ground, runners, paces)
     heat = plan(ground, runners, paces, ground.budget.left - end)
-    for late in (e for e in runners if e not in heat.entrants and e.status == "racing" or e not in heat.entrants):
+    for late in (e for e in runners if e not in heat.entrants):
         late.out("out of time", "the budget is too short to race it; give more time or name fewer candidates")
     alive = heat.entrants
     for number, until in enumerate(heat.rungs, 1):
@@ -133,7 +134,9 @@ def _run_rung(ground: Ground, alive: list[Entry], number: int, until: int, rungs
             assert entry.run is not None
             for step in advance(entry.run, ground.base(_recipe(entry)).train, until):
                 if not math.isfinite(step.loss):
-                    entry.out("failed", f"the loss became {step.loss} at step {step.number}: the learning rate is too high")
+                    entry.out(
+                        "failed", f"the loss became {step.loss} at step {step.number}: the learning rate is too high"
+                    )
                     break
                 yield Progress("race", i, len(alive), ground.budget.left, f"rung {number} of {rungs}: {entry.name}")
             if entry.status == "racing":
@@ -159,7 +162,9 @@ def _halve(ground: Ground, alive: list[Entry], number: int, until: int) -> list[
             continue
         chosen = [e for e in chosen if e is not entry]
         dropped.append(_drop(entry, ranked[0], losses, until))
-    ground.record({"event": "rung", "rung": number, "steps": until, "alive": [e.name for e in chosen], "dropped": dropped})
+    ground.record(
+        {"event": "rung", "rung": number, "steps": until, "alive": [e.name for e in chosen], "dropped": dropped}
+    )
     return chosen
 
 
@@ -208,6 +213,6 @@ def _last(entry: Entry) -> Look:
     return entry.run.last
 
 
-def _recipe(entry: Entry) -> Any:
+def _recipe(entry: Entry) -> Recipe:
     assert entry.candidate.recipe is not None
     return entry.candidate.recipe

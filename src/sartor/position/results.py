@@ -30,7 +30,7 @@ def candidate(ground: Ground, entry: Entry, verdict: Verdict | None) -> dict[str
         "family": entry.family,
         "status": entry.status,
         "reason": entry.reason,
-        "recipe": entry.candidate.to_json(),
+        "recipe": None if entry.candidate.recipe is None else entry.candidate.recipe.to_json(),
         "spelled": entry.candidate.spelled(),
         "metrics": {} if scores is None else scores.metrics,
         "intervals": {},
@@ -148,22 +148,41 @@ def measured(log: Log, ground: Ground) -> list[dict[str, str]]:
         ms = log.reference["ms"]
         steady = f" The fixed work around every turn took {ms['value']:.2f} ms [{ms['low']:.2f}, {ms['high']:.2f}]."
     return [
-        {"what": "quality", "how": f"on the validation part, {n} rows that were not trained on; intervals are 95 %: Wilson's "
-         "for shares, the studentised bootstrap for means, the bootstrap over rows for everything else"},
-        {"what": "differences", "how": "paired, row by row, against the best candidate; p-values are Holm's; tied: not shown to be worse"},
+        {
+            "what": "quality",
+            "how": f"on the validation part, {n} rows that were not trained on; intervals are 95 %: Wilson's "
+            "for shares, the studentised bootstrap for means, the bootstrap over rows for everything else",
+        },
+        {
+            "what": "differences",
+            "how": "paired, row by row, against the best candidate; p-values are Holm's; tied: not shown to be worse",
+        },
         {"what": "test", "how": f"on the test part, {t} rows that were read once, after the pick was made"},
-        {"what": "latency and throughput", "how": "raw rows in, answers out, tokenisation included; all candidates in turn in every "
-         f"round with a fixed piece of work between them; the value is the median of the rounds, the range their lowest and highest.{steady}"},
-        {"what": "memory", "how": "peak resident memory of a fresh process that loads the saved candidate and answers rows, libraries included"},
+        {
+            "what": "latency and throughput",
+            "how": "raw rows in, answers out, tokenisation included; all candidates in turn in every "
+            f"round with a fixed piece of work between them; the value is the median of the rounds, the range their lowest and highest.{steady}",
+        },
+        {
+            "what": "memory",
+            "how": "peak resident memory of a fresh process that loads the saved candidate and answers rows, libraries included",
+        },
         {"what": "size", "how": "bytes of all files of the saved candidate; MB are 1e6 bytes"},
-        {"what": "training seconds", "how": "wall time of the updates (or of the fit), the shared feature pass included; looks and racing not included"},
+        {
+            "what": "training seconds",
+            "how": "wall time of the updates (or of the fit), the shared feature pass included; looks and racing not included",
+        },
     ]
 
 
 def _simple(entry: Entry) -> bool:
     """Finished, and trained without a gradient step: what the pick has to justify itself against."""
     recipe = entry.candidate.recipe
-    return entry.status == "finished" and entry.answer is not None and (recipe is None or recipe.method.plan(recipe.plan).max_steps == 0)
+    return (
+        entry.status == "finished"
+        and entry.answer is not None
+        and (recipe is None or recipe.method.plan(recipe.plan).max_steps == 0)
+    )
 
 
 def _gain(ground: Ground, metric: str, entry: Entry, pick: tuple[Predictions, Scores]) -> dict[str, Any]:

@@ -46,17 +46,27 @@ def decide(ground: Ground, entries: Sequence[Entry], metric: str | None) -> Verd
             best = entry
     rows = ground.split.validation
     compared = {e.name: compare(ground.task.score, e, best, rows, metric, ground.seed) for e in done if e is not best}
-    found = ties(best.name, compared, lower_is_better=lower)
+    found = ties(best.name, compared)
     quality = {e.name: _scores(e).metrics[metric] for e in done}
     costs = {e.name: cost_triples(e) for e in done}
     picked = cheapest(found.tied, costs, quality, lower_is_better=lower)
     pick = next(e for e in done if e.name == picked)
     points = [Point(e.name, interval(ground.task.score, e, rows, metric, ground.seed), cost_triples(e)) for e in done]
     corrected = _corrected(done, metric, lower, ground.seed)
-    return Verdict(metric, pick, best, found, frontier(points, lower_is_better=lower), why(pick, best, found, done, metric), corrected)
+    return Verdict(
+        metric,
+        pick,
+        best,
+        found,
+        frontier(points, lower_is_better=lower),
+        why(pick, best, found, done, metric),
+        corrected,
+    )
 
 
-def compare(score: Callable[[Predictions, Rows], Scores], a: Entry, b: Entry, rows: Rows, metric: str, seed: int) -> Comparison:
+def compare(
+    score: Callable[[Predictions, Rows], Scores], a: Entry, b: Entry, rows: Rows, metric: str, seed: int
+) -> Comparison:
     """`a` against `b` on the same rows: by the metric's per-row evidence, or by resampling rows where it has none."""
     assert a.predictions is not None and b.predictions is not None
     return compare_predictions(score, (a.predictions, _scores(a)), (b.predictions, _scores(b)), rows, metric, seed)
@@ -74,11 +84,13 @@ def compare_predictions(
     if metric in a[1].items:
         items = a[1].items[metric], b[1].items[metric]
         return paired(*items, lower_is_better=lower, metric=metric, seed=seed, draws=DRAWS)
-    resampled = [_resampled(score, predictions, rows, metric) for predictions, _ in (a, b)]
-    return paired_metric(*resampled, len(rows), lower_is_better=lower, metric=metric, seed=seed, draws=300)
+    first, second = (_resampled(score, predictions, rows, metric) for predictions, _ in (a, b))
+    return paired_metric(first, second, len(rows), lower_is_better=lower, metric=metric, seed=seed, draws=300)
 
 
-def interval(score: Callable[[Predictions, Rows], Scores], entry: Entry, rows: Rows, metric: str, seed: int) -> Interval:
+def interval(
+    score: Callable[[Predictions, Rows], Scores], entry: Entry, rows: Rows, metric: str, seed: int
+) -> Interval:
     assert entry.predictions is not None
     return interval_of(score, entry.predictions, _scores(entry), rows, metric, seed)
 

@@ -30,7 +30,9 @@ def admit(folder: Path) -> dict[str, Any]:
         raise BadInput("MODEL_CONFIG", "the model folder has no config.json", fix=fix, where=str(folder))
     for file in sorted(folder.rglob("*")):
         if file.suffix in CODE:
-            raise BadInput("MODEL_CODE", f"'{file.name}' is program code", fix="remove it; models are data", where=str(folder))
+            raise BadInput(
+                "MODEL_CODE", f"'{file.name}' is program code", fix="remove it; models are data", where=str(folder)
+            )
     if not list(folder.glob("*.safetensors")):
         fix = "save the model with save_pretrained, which writes safetensors; pickled weights are never opened"
         raise BadInput("MODEL_WEIGHTS", "the model folder has no .safetensors weights", fix=fix, where=str(folder))

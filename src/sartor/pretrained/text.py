@@ -55,7 +55,9 @@ class TextBody(Body):
         pairs = list(columns["text_pair"]) if "text_pair" in columns else None
         found = self.tokenizer(texts, pairs, truncation=True, max_length=self.max_length, return_attention_mask=False)
         lengths = torch.tensor([0] + [len(ids) for ids in found["input_ids"]], dtype=torch.long)
-        flat = {name: torch.tensor([t for ids in values for t in ids], dtype=torch.int32) for name, values in found.items()}
+        flat = {
+            name: torch.tensor([t for ids in values for t in ids], dtype=torch.int32) for name, values in found.items()
+        }
         return Batch(rows=torch.arange(len(texts)), offsets=lengths.cumsum(0), sequences=flat)
 
     def forward(self, batch: Batch) -> Features:

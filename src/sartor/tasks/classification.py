@@ -42,7 +42,9 @@ class Classification(Task):
     def learn(self, rows: Rows) -> Self:
         targets = rows.targets()
         if targets is None:
-            raise BadInput("LABEL_COLUMN", "the rows have no target column", fix="pass --target NAME", where=rows.source)
+            raise BadInput(
+                "LABEL_COLUMN", "the rows have no target column", fix="pass --target NAME", where=rows.source
+            )
         several = rows.schema.kind(str(rows.schema.target)) == "labels"
         counts = Counter(label for t in targets for label in (t if several else [str(t)]))
         labels = tuple(sorted(counts))
@@ -150,7 +152,9 @@ class Classification(Task):
                 if label not in place:
                     fix = "correct the row, or train with rows that have this label"
                     shown = ", ".join(self.labels[:10]) + (", ..." if len(self.labels) > 10 else "")
-                    raise BadInput("LABEL_UNKNOWN", f'label "{label}" is not one of: {shown}', fix=fix, where=rows.place(i))
+                    raise BadInput(
+                        "LABEL_UNKNOWN", f'label "{label}" is not one of: {shown}', fix=fix, where=rows.place(i)
+                    )
                 known[i, place[label]] = 1.0
         return known
 

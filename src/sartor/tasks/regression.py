@@ -35,7 +35,9 @@ class Regression(Task):
     def learn(self, rows: Rows) -> Self:
         known = _numbers(rows)
         if known is None:
-            raise BadInput("LABEL_COLUMN", "the rows have no target column", fix="pass --target NAME", where=rows.source)
+            raise BadInput(
+                "LABEL_COLUMN", "the rows have no target column", fix="pass --target NAME", where=rows.source
+            )
         if len(known) == 0 or float(known.std()) == 0.0:
             fix = "pass another --target"
             raise BadInput("LABEL_SINGLE", "every row has the same target", fix=fix, where=rows.source)
