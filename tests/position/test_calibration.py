@@ -61,16 +61,26 @@ def test_how_sure_a_method_sounds_is_not_its_quality():
     assert calm.mean() == pytest.approx(-logs[np.arange(3000), targets].mean(), abs=2e-3)
 
 
-def test_no_row_sees_its_own_target_in_its_temperature():
+@pytest.mark.parametrize("folds", [2, 3])
+def test_no_row_sees_its_own_target_in_its_temperature(folds):
     logs, targets = drawn(400, 2.0, seed=4)
-    whole = cross_fitted_log_loss(np.exp(logs), targets, seed=5)
+    whole = cross_fitted_log_loss(np.exp(logs), targets, folds, seed=5)
     changed = targets.copy()
     changed[7] = (targets[7] + 1) % 4
-    found = cross_fitted_log_loss(np.exp(logs), changed, seed=5)
+    found = cross_fitted_log_loss(np.exp(logs), changed, folds, seed=5)
     same = np.isclose(found, whole, rtol=1e-9)
-    fold = np.random.default_rng(5).permutation(400) % 2
+    fold = np.random.default_rng(5).permutation(400) % folds
     assert set(fold[same]) == {fold[7]}
-    assert same[fold == fold[7]].sum() == 199
+    assert same[fold == fold[7]].sum() == (fold == fold[7]).sum() - 1
+
+
+def test_each_fold_is_tempered_by_all_the_others():
+    logs, targets = drawn(90, 2.0, seed=9)
+    found = cross_fitted_log_loss(np.exp(logs), targets, 3, seed=1)
+    fold = np.random.default_rng(1).permutation(90) % 3
+    for k in range(3):
+        t = temperature(logs[fold != k], targets[fold != k], prior=1.0)
+        assert found[fold == k] == pytest.approx(tempered_log_loss(logs[fold == k], targets[fold == k], t), rel=1e-5)
 
 
 def test_impossible_answers_have_a_finite_loss():

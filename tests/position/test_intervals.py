@@ -150,13 +150,29 @@ def test_means_are_covered(draw, mean, n):
     assert 0.92 <= np.mean([i.low <= mean <= i.high for i in found]) <= 0.98
 
 
-def test_bca_equals_scipy():
-    items = np.random.default_rng(2).lognormal(size=80)
-    known = stats.bootstrap((items,), np.std, n_resamples=4000, method="BCa", rng=np.random.default_rng(0))
-    found = bootstrap_metric(lambda rows: float(items[rows].std()), 80, draws=4000)
+def test_the_bootstrap_is_never_drawn_inside_students_t():
+    random = np.random.default_rng(13)
+    wider = 0
+    for s in range(50):
+        items = random.standard_t(3, size=80) if s % 2 else random.lognormal(size=80)
+        found, known = (
+            mean_interval(items, seed=s, draws=200),
+            stats.t.interval(0.95, 79, items.mean(), stats.sem(items)),
+        )
+        assert found.low <= known[0] + 1e-12
+        assert found.high >= known[1] - 1e-12
+        wider += found.high > known[1] + 0.01
+    assert wider > 20
+
+
+@pytest.mark.parametrize("n", [20, 80])
+def test_bca_equals_scipy(n):
+    items = np.random.default_rng(2).lognormal(size=n)
+    known = stats.bootstrap((items,), np.std, n_resamples=20_000, method="BCa", rng=np.random.default_rng(0))
+    found = bootstrap_metric(lambda rows: float(items[rows].std()), n, draws=10_000)
     width = known.confidence_interval.high - known.confidence_interval.low
-    assert found.low == pytest.approx(known.confidence_interval.low, abs=0.06 * width)
-    assert found.high == pytest.approx(known.confidence_interval.high, abs=0.06 * width)
+    assert found.low == pytest.approx(known.confidence_interval.low, abs=0.03 * width)
+    assert found.high == pytest.approx(known.confidence_interval.high, abs=0.03 * width)
 
 
 def test_the_p_value_is_where_the_bounds_meet_the_null():
