@@ -334,6 +334,9 @@ def test_a_dry_run_writes_nothing(sartor: Run, tree: Run, verb: str) -> None:
     before = tree()
     done = sartor(verb, "d.csv", "--dry-run", "--json")
     assert (done.code, done.err, json.loads(done.out)["ok"]) == (0, "", True)
+    told = sartor(verb, "d.csv", "--dry-run")
+    assert (told.code, told.err) == (0, "")
+    assert ("target: label" if verb == "init" else "would write  runs/d\n") in told.out
     assert tree() == before
 
 

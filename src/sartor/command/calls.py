@@ -88,7 +88,8 @@ def _finetune(call: Call, show: Show) -> Answer:
         progress=show,
     )
     result = done.to_json()
-    return Answer(result, _shown("scores", result), str(result.get("bundle") or out))
+    text = would(result) if "dry_run" in call.switches else _shown("scores", result)
+    return Answer(result, text, str(result.get("bundle") or out))
 
 
 def _position(call: Call, show: Show) -> Answer:
@@ -113,7 +114,30 @@ def _position(call: Call, show: Show) -> Answer:
     )
     result = done.to_json()
     pick = result.get("pick") or {}
-    return Answer(result, _shown("table", result), str(pick.get("bundle") or pick.get("name") or out))
+    text = would(result) if "dry_run" in call.switches else _shown("table", result)
+    return Answer(result, text, str(pick.get("bundle") or pick.get("name") or out))
+
+
+def would(result: dict[str, Any]) -> str:
+    """What a dry run of `finetune` or `position` would do, in lines."""
+    data = result["data"]
+    parts = ", ".join(f"{name} {count:,}" for name, count in data["parts"].items())
+    lines = [f"would write  {result['out']}", f"data         {data['source']}: {parts} ({data['how']})"]
+    lines.append(f"task         {data['task']['part']}")
+    if "steps" in result:
+        roles = ("backbone", "method", "objective")
+        lines.append(
+            f"train        {' + '.join(result['recipe'][role]['part'] for role in roles)}, {result['steps']:,} steps"
+        )
+    if "candidates" in result:
+        lines.append(f"race         {len(result['candidates'])} candidates within {result['budget_seconds']:g} s:")
+        lines += [f"  {candidate['name']}" for candidate in result["candidates"]]
+    return "\n".join(_printable(lines))
+
+
+def _printable(lines: list[str]) -> list[str]:
+    """Lines without the control characters that names from the data could bring."""
+    return ["".join(c if c.isprintable() else " " for c in line) for line in lines]
 
 
 def _evaluate(call: Call, show: Show) -> Answer:
