@@ -11,6 +11,7 @@ Nothing here is a pickle, and nothing is loaded before the manifest holds.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from sartor import part as parts
 from sartor.data.rows import Rows, Schema
+from sartor.data.schema import narrowed
 from sartor.errors import BadInput
 from sartor.predictions import Predictions
 from sartor.recipe import Recipe
@@ -55,7 +57,7 @@ class Bundle:
         recipe = _read(folder / "sartor/recipe.json")
         schema = Schema.from_json(_read(folder / "sartor/schema.json"))
         task: Task = parts.part_from_json("tasks", recipe["task"])  # type: ignore[assignment]
-        answer = _baseline_answer(folder, task, recipe) if "baseline" in recipe else _network_answer(folder, recipe)
+        answer = _at_first_use(folder, task, recipe)
         return cls(folder, task, schema, recipe, _read(folder / "sartor/card.json"), answer)
 
     def predict(self, rows: Any) -> list[dict[str, Any]]:
@@ -116,7 +118,7 @@ def save_network(folder: Path, net: Network, recipe: Recipe, schema: Schema, car
     def write(into: Path) -> None:
         recipe.method.merge(net)
         net.body.save(into, net.head, recipe.task.describe())
-        _write_words(into, recipe.to_json(), schema, card, readme)
+        _write_words(into, recipe.to_json(), narrowed(schema, recipe.backbone.reads), card, readme)
 
     return _whole(folder, write)
 
@@ -135,7 +137,7 @@ def save_baseline(
         arrays = {name: np.ascontiguousarray(value) for name, value in state.arrays.items()}
         save_file(arrays, into / "sartor/baseline.safetensors")
         recipe = {"task": task.to_json(), "baseline": baseline.to_json()}
-        _write_words(into, recipe, schema, card, readme)
+        _write_words(into, recipe, narrowed(schema, baseline.reads) if baseline.reads else schema, card, readme)
 
     return _whole(folder, write)
 
@@ -176,6 +178,16 @@ def verify(folder: Path) -> None:
             raise BadInput("BUNDLE_FILE", f"'{name}' is missing", fix=fix, where=str(folder))
         if sha256(folder / name) != files[name]:
             raise BadInput("BUNDLE_HASH", f"'{name}' was changed after the bundle was made", fix=fix, where=str(folder))
+
+
+def _at_first_use(folder: Path, task: Task, recipe: Mapping[str, Any]) -> Callable[[Rows], Predictions]:
+    """The weights are read when the first rows come: what is wrong with the rows is said before a library is loaded."""
+
+    @functools.cache
+    def opened() -> Callable[[Rows], Predictions]:
+        return _baseline_answer(folder, task, recipe) if "baseline" in recipe else _network_answer(folder, recipe)
+
+    return lambda rows: opened()(rows)
 
 
 def _network_answer(folder: Path, recipe: Mapping[str, Any]) -> Callable[[Rows], Predictions]:

@@ -15,8 +15,6 @@ from sartor.data.hints import Hints
 from sartor.data.read import read
 from sartor.data.rows import Rows
 from sartor.errors import BadInput
-from sartor.position.intervals import finite
-from sartor.position.verdict import interval_of
 from sartor.predictions import Predictions
 from sartor.task import Task
 
@@ -49,6 +47,9 @@ def unlabelled(bundle: Bundle, data: Any, hints: Hints) -> Rows:
 
 def intervals(task: Task, said: Predictions, rows: Rows, seed: int = 0) -> dict[str, dict[str, Any]]:
     """Every metric of the task with its 95 % interval and how that was computed."""
+    from sartor.position.intervals import finite
+    from sartor.position.verdict import interval_of
+
     scores = task.score(said, rows)
     out: dict[str, dict[str, Any]] = {}
     for metric, value in scores.metrics.items():

@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import math
 import pkgutil
+import re
 import types
 import typing
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ def part_class(shelf: str, name: str) -> type[Part]:
         raise BadInput(
             "PART_UNKNOWN", f"no {_singular(shelf)} is called '{name}'", fix=did_you_mean(name, names(shelf))
         )
-    if "." in name and importlib.util.find_spec(name.split(".")[0]) is None:
+    if "." in name and not _importable(name):
         raise BadInput("PART_UNKNOWN", f"no Python module is called '{name}'", fix="put its folder on PYTHONPATH")
     module = importlib.import_module(module_name)
     found = [
@@ -147,6 +148,13 @@ def cast(kind: Any, value: Any, where: str) -> Any:
     return _cast_plain(kind, value, where)
 
 
+def _importable(name: str) -> bool:
+    try:
+        return all(name.split(".")) and importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
 def _cast_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
     if type(None) in kinds and (value is None or value in ("none", "")):
         return None
@@ -167,7 +175,7 @@ def _cast_literal(allowed: tuple[Any, ...], value: Any, where: str) -> Any:
 
 
 def _cast_tuple(kind: Any, value: Any, where: str) -> tuple[Any, ...]:
-    items = value.split("+") if isinstance(value, str) else value
+    items = list(filter(None, value.split("+"))) if isinstance(value, str) else value
     if not isinstance(items, list | tuple):
         items = [items]
     return tuple(cast(kind, item, where) for item in items)
@@ -181,7 +189,7 @@ def _cast_plain(kind: Any, value: Any, where: str) -> Any:
             raise BadInput("VALUE", f"{where} is '{text}', not true or false", fix="write true or false")
         return truth
     if kind is int:
-        if not (text.isascii() and text.lstrip("+-").isdigit()):
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
             raise BadInput("VALUE", f"{where} is '{text}', not a whole number", fix="write it in digits, such as 16")
         return int(text)
     if kind is float:
@@ -216,7 +224,7 @@ def _spell(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{value:g}"
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
     return "+".join(_spell(v) for v in value) if isinstance(value, tuple) else str(value)
 
 

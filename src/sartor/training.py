@@ -5,16 +5,17 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from sartor.batch import Batch
 from sartor.bundle import network_answer, save_network
 from sartor.engine import checkpoint
 from sartor.engine.environment import environment
 from sartor.engine.measure import measure
 from sartor.engine.progress import Progress
 from sartor.engine.train import Look, Run, prepare, train
-from sartor.errors import GateFailed, Interrupted
+from sartor.errors import BadInput, GateFailed, Interrupted
 from sartor.measuring import intervals
 from sartor.opening import Opening
 from sartor.recipe import Recipe
@@ -24,57 +25,86 @@ Card = Callable[[Mapping[str, Any]], str]
 CHECKPOINT = "checkpoints/last"
 
 
+@dataclass(frozen=True)
+class Course:
+    """A recipe put together with its data: everything that can be refused has been."""
+
+    opening: Opening
+    run: Run
+    examples: Batch
+    held: Batch
+    solved_seconds: float
+
+
+def ready(opening: Opening, recipe: Recipe) -> Course:
+    """Encode both parts, assemble the network, solve its head. Raises `BadInput` for a model or a setting that fails."""
+    recipe = recipe.settled()
+    body = recipe.backbone.build(recipe.task.layout)
+    examples = recipe.task.encode(opening.split.train, body)
+    held = recipe.task.encode(opening.split.validation, body)
+    began = time.monotonic()
+    run = prepare(recipe, examples)
+    return Course(opening, run, examples, held, time.monotonic() - began)
+
+
 def train_recipe(
-    opening: Opening, recipe: Recipe, folder: RunFolder, command: str, card: Card, progress: Callable[[Progress], None]
+    course: Course, folder: RunFolder, command: str, card: Card, progress: Callable[[Progress], None]
 ) -> dict[str, Any]:
     """Train, measure, save. An interruption leaves a checkpoint that the same call goes on from."""
     began = time.monotonic()
-    recipe = recipe.settled()
-    folder.write_json("config.json", {"recipe": recipe.to_json(), "command": command})
+    opening, run = course.opening, course.run
+    _same_data(folder, opening)
+    folder.write_json("config.json", {"recipe": run.recipe.to_json(), "command": command})
     folder.write_json("environment.json", environment())
     folder.write_json("data.json", {**opening.facts(), "rows": opening.numbers()})
-    progress(Progress("prepare", message="encoding, solving the head"))
-    run, seconds = _trained(opening, recipe, folder, progress)
-    recipe.method.merge(run.net)
-    result = _measured(opening, run, seconds, began)
+    _train(course, folder, progress)
+    run.recipe.method.merge(run.net)
+    progress(Progress("measure", message="quality, latency, throughput"))
+    result = _measured(opening, run, course.solved_seconds + run.seconds, began)
     result |= {"command": command, "folder": str(folder.path), "environment": environment()}
-    made = save_network(folder.path / "bundle", run.net, recipe, opening.split.train.schema, result, card(result))
+    schema = opening.split.train.schema
+    made = save_network(folder.path / "bundle", run.net, run.recipe, schema, result, card(result))
     result |= {"bundle": str(made)}
     folder.write_json("report.json", result)
     shutil.rmtree(folder.path / "checkpoints", ignore_errors=True)
     return result
 
 
-def _trained(
-    opening: Opening, recipe: Recipe, folder: RunFolder, progress: Callable[[Progress], None]
-) -> tuple[Run, float]:
-    body = recipe.backbone.build(recipe.task.layout)
-    examples = recipe.task.encode(opening.split.train, body)
-    held = recipe.task.encode(opening.split.validation, body)
-    began = time.monotonic()
-    run = prepare(recipe, examples)
-    solved = time.monotonic() - began
-    place = folder.path / CHECKPOINT
+def _same_data(folder: RunFolder, opening: Opening) -> None:
+    """Raises `BadInput` where the run in this folder, which is to go on, was on other rows."""
+    before = folder.read_json("data.json")
+    if (
+        before is not None
+        and (folder.path / CHECKPOINT).is_dir()
+        and before["fingerprint"] != opening.split.fingerprint
+    ):
+        fix = "give the same data as before, or another --out"
+        raise BadInput("RESUME_DATA", "the run in this folder was on other rows", fix=fix, where=str(folder.path))
+
+
+def _train(course: Course, folder: RunFolder, progress: Callable[[Progress], None]) -> None:
+    """The run to its end, from the last checkpoint where there is one."""
+    run, place = course.run, folder.path / CHECKPOINT
     if run.state is not None and place.is_dir():
         checkpoint.load(run, place)
-    steps = recipe.plan.steps(len(examples))
+    steps = run.recipe.plan.steps(len(course.examples))
     try:
-        for event in train(run, examples, held, opening.split.validation):
+        for event in train(run, course.examples, course.held, course.opening.split.validation):
             if isinstance(event, Look):
                 folder.record({"event": "look", "step": event.step, **event.scores.metrics})
                 if run.state is not None and event.step:
                     checkpoint.save(run, place)
                 continue
             folder.record({"event": "step", **asdict(event)})
-            pace = run.seconds / max(1, run.done)
-            progress(Progress("train", event.number, steps, pace * (steps - event.number), f"loss {event.loss:.3f}"))
+            left = run.seconds / max(1, run.done) * (steps - event.number)
+            progress(Progress("train", event.number, steps, left, f"loss {event.loss:.3f}"))
     except Interrupted:
-        if run.state is not None and run.done:
+        if run.state is not None and run.done and run.state.whole:
             checkpoint.save(run, place)
         raise
     if run.diverged:
-        raise GateFailed("DIVERGED", "the loss is not a number", fix="give a lower rate: --set plan.learning_rate=1e-5")
-    return run, solved + run.seconds
+        fix = "give a lower rate, such as --set plan.learning_rate=1e-5"
+        raise GateFailed("DIVERGED", f"the loss was no number at step {run.done}", fix=fix)
 
 
 def _measured(opening: Opening, run: Run, seconds: float, began: float) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class State:
 
     optimizer: torch.optim.Optimizer
     step: int = 0
+    whole: bool = True
+    """False while an update is being applied: a signal that comes then leaves nothing worth keeping."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +95,13 @@ def fit(net: Network, examples: Batch, recipe: Recipe, state: State) -> Iterator
             torch.manual_seed(step_seed(plan.seed, state.step))
             loss = _descend(net, recipe, batch, accelerator, precision)
         norm = float(accelerator.clip_grad_norm_(_moving(net), plan.max_grad_norm or math.inf))
+        state.whole = False
         if math.isfinite(loss) and math.isfinite(norm):
             state.optimizer.step()
             recipe.method.after_step(net, state.step)
         state.optimizer.zero_grad(set_to_none=True)
         net.eval()
-        state.step += 1
+        state.step, state.whole = state.step + 1, True
         tokens = int(batch.lengths.sum())
         seconds = time.perf_counter() - started
         shown = loss if math.isfinite(norm) else math.nan
@@ -118,7 +121,8 @@ def _descend(net: Network, recipe: Recipe, batch: Batch, accelerator: Accelerato
         part = batch.take(torch.arange(start, min(start + size, len(batch))))
         with autocast(precision, accelerator.device.type):
             losses = recipe.objective(net, recipe.task, part)
-        loss: Tensor = losses.float().sum() / len(batch) + recipe.method.penalty(net)
+        share = len(part) / len(batch)
+        loss: Tensor = losses.float().sum() / len(batch) + share * recipe.method.penalty(net)
         accelerator.backward(loss)
         total += float(loss.detach())
     return total

@@ -143,13 +143,13 @@ def train(run: Run, examples: Batch, held: Batch, rows: Rows) -> Iterator[Step |
     plan = run.recipe.plan
     steps = plan.steps(len(examples))
     every = plan.eval_steps or max(1, math.ceil(steps / 5))
-    if not run.losses:
-        yield look(run, held, rows)
-    while run.done < steps and not tired(run) and not run.diverged:
-        until = min((run.done // every + 1) * every, steps)
-        yield from advance(run, examples, until)
-        if run.done == until:
+    while True:
+        due = run.done % every == 0 or run.done == steps
+        if due and all(step != run.done for step, _ in run.losses):  # a run stopped before its look still takes it
             yield look(run, held, rows)
+        if run.done >= steps or tired(run) or run.diverged:
+            break
+        yield from advance(run, examples, min((run.done // every + 1) * every, steps))
     restore_best(run)
 
 

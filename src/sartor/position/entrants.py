@@ -107,6 +107,18 @@ def _fits(candidate: Candidate, schema: Schema, strict: bool) -> bool:
     return fits
 
 
+def refuse_unfit(candidates: Sequence[Candidate]) -> None:
+    """Put every named network together once. Raises `BadInput` for a model or a setting that does not work."""
+    from sartor.network import assemble
+
+    tried: set[tuple[str, str]] = set()
+    for recipe in (c.recipe for c in candidates if c.recipe is not None):
+        pair = recipe.backbone.spelled(), recipe.method.spelled()
+        if pair not in tried:
+            assemble(recipe.task, recipe.backbone, recipe.method, steps=1, seed=0)
+        tried.add(pair)
+
+
 def with_seed(candidate: Candidate, seed: int) -> Candidate:
     """The same candidate drawn anew: another order, another dropout, another start of what is drawn."""
     assert candidate.recipe is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +13,10 @@ from sartor.data.rows import Rows
 from sartor.position.entry import Entry
 from sartor.position.frontier import Frontier, Point, frontier
 from sartor.position.ground import Ground
-from sartor.position.intervals import Interval, bootstrap_metric, mean_interval, proportion
+from sartor.position.intervals import Interval, bootstrap_metric, macro_f1_interval, mean_interval, proportion
 from sartor.position.selection import COST_AXES, Corrected, Cost, Ties, bbc, cheapest, ties
-from sartor.position.statistics import Comparison, paired, paired_metric
-from sartor.predictions import LOWER_IS_BETTER, Predictions, Scores, better
+from sartor.position.statistics import Comparison, paired, paired_macro_f1, paired_metric
+from sartor.predictions import LOWER_IS_BETTER, Integers, Predictions, Scores, better
 
 DRAWS = 2000
 
@@ -84,6 +85,9 @@ def compare_predictions(
     if metric in a[1].items:
         items = a[1].items[metric], b[1].items[metric]
         return paired(*items, lower_is_better=lower, metric=metric, seed=seed, draws=DRAWS)
+    if metric == "macro_f1" and _single(a[0]):
+        truth, said, other = _codes(rows, a[0]), _answers(a[0]), _answers(b[0])
+        return dataclasses.replace(paired_macro_f1(truth, said, other, len(a[0].labels), seed=seed), metric=metric)
     first, second = (_resampled(score, predictions, rows, metric) for predictions, _ in (a, b))
     return paired_metric(first, second, len(rows), lower_is_better=lower, metric=metric, seed=seed, draws=300)
 
@@ -100,6 +104,8 @@ def interval_of(
 ) -> Interval:
     """The metric with its 95 % interval: Wilson or exact for shares, the bootstrap for everything else."""
     items = scores.items.get(metric)
+    if metric == "macro_f1" and _single(said):
+        return macro_f1_interval(_codes(rows, said), _answers(said), len(said.labels), seed=seed)
     if items is None:
         return bootstrap_metric(_resampled(score, said, rows, metric), len(rows), seed=seed, draws=300)
     if set(np.unique(items)) <= {0.0, 1.0}:
@@ -144,6 +150,20 @@ def _corrected(done: Sequence[Entry], metric: str, lower: bool, seed: int) -> Co
     if len(done) < 2 or any(metric not in _scores(e).items for e in done):
         return None
     return bbc(np.stack([e.items(metric) for e in done]), lower_is_better=lower, seed=seed)
+
+
+def _single(said: Predictions) -> bool:
+    return bool(said.labels) and len(said) > 0 and not isinstance(said.values[0], tuple)
+
+
+def _codes(rows: Rows, said: Predictions) -> Integers:
+    place = {label: i for i, label in enumerate(said.labels)}
+    return np.array([place[str(t)] for t in rows.targets() or ()], dtype=np.int64)
+
+
+def _answers(said: Predictions) -> Integers:
+    place = {label: i for i, label in enumerate(said.labels)}
+    return np.array([place[str(v)] for v in said.values], dtype=np.int64)
 
 
 def _resampled(

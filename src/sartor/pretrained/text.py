@@ -130,8 +130,7 @@ def open_text(folder: Path, how: Literal["auto", "mean", "native"], max_length: 
     if wanted == "mean" and not pooling.expressible(model.base_model):
         kind = type(model.base_model).__name__
         raise BadInput("POOLING", f"{kind} cannot be read by mean pooling", fix="use pooling=native for this model")
-    longest = min(max_length, getattr(config, "max_position_embeddings", max_length) or max_length)
-    return TextBody(model, _tokenizer(folder), "mean" if wanted == "mean" else "native", longest)
+    return TextBody(model, _tokenizer(folder), "mean" if wanted == "mean" else "native", _longest(model, max_length))
 
 
 def reopen_text(folder: Path, how: Literal["auto", "mean", "native"], max_length: int) -> TextBody:
@@ -143,8 +142,8 @@ def reopen_text(folder: Path, how: Literal["auto", "mean", "native"], max_length
         if not bool(layers[-1].attention.self.query.weight.any()):
             del layers[-1]
             model.config.num_hidden_layers = len(layers)
-            return TextBody(model, _tokenizer(folder), "mean", max_length)
-    return TextBody(model, _tokenizer(folder), "native", max_length)
+            return TextBody(model, _tokenizer(folder), "mean", _longest(model, max_length))
+    return TextBody(model, _tokenizer(folder), "native", _longest(model, max_length))
 
 
 def last_linear(model: Any) -> str:
@@ -203,6 +202,14 @@ def _tokenizer(folder: Path) -> Any:
     except (OSError, ValueError) as error:
         fix = "save the tokenizer into the same folder with save_pretrained"
         raise BadInput("TOKENIZER", f"the tokenizer cannot be opened ({error})", fix=fix, where=str(folder)) from None
+
+
+def _longest(model: Any, asked: int) -> int:
+    """`asked`, or as many tokens as the model has positions for; RoBERTa's kin leave the first ones to the padding."""
+    positions = getattr(model.config, "max_position_embeddings", None) or asked
+    tables = [m for name, m in model.named_modules() if name.endswith("position_embeddings")]
+    skipped = next((m.padding_idx + 1 for m in tables if getattr(m, "padding_idx", None) is not None), 0)
+    return min(asked, positions - skipped)
 
 
 def _says_mean(folder: Path) -> bool:

@@ -28,7 +28,6 @@ class CompareResult:
 def compare(a: Any, b: Any, data: Any, *, hints: Hints = Hints(), metric: str | None = None) -> CompareResult:  # noqa: B008
     """A paired test of two bundles on labelled data. Raises `BadInput` where they do not predict the same thing."""
     from sartor.measuring import intervals, labelled, opened
-    from sartor.position.verdict import compare_predictions
 
     first, second = opened(a), opened(b)
     if first.task.describe() != second.task.describe():
@@ -36,6 +35,8 @@ def compare(a: Any, b: Any, data: Any, *, hints: Hints = Hints(), metric: str | 
         raise BadInput("COMPARE_TASK", "the two bundles do not predict the same thing", fix=fix, where=str(second.path))
     check_metric(metric, first.task)
     rows = labelled(first, data, hints)
+    from sartor.position.verdict import compare_predictions
+
     said = [(p, made.task.score(p, rows)) for made in (first, second) for p in [made.answer(rows)]]
     metric = metric or said[0][1].headline
     found = compare_predictions(first.task.score, said[0], said[1], rows, metric, seed=0)

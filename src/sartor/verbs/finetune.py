@@ -15,6 +15,7 @@ from sartor.method import Method
 from sartor.objective import Objective
 from sartor.opening import Opening, open_data
 from sartor.recipe import Recipe, plan_from
+from sartor.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from sartor.bundle import Bundle
@@ -83,12 +84,12 @@ def finetune(
     if dry_run:
         return FinetuneResult(Path(out), _dry(opening, recipe, out))
     from sartor.report.card import card
-    from sartor.run_folder import RunFolder
-    from sartor.training import train_recipe
+    from sartor.training import ready, train_recipe
 
+    course = ready(opening, recipe)
     folder = RunFolder.claim(out, resume=resume, overwrite=overwrite)
     said = command or f"sartor.finetune({data!r}, backbone={backbone!r}, method={method!r})"
-    result = train_recipe(opening, recipe, folder, said, card, progress or (lambda _: None))
+    result = train_recipe(course, folder, said, card, progress or (lambda _: None))
     return FinetuneResult(folder.path, result)
 
 

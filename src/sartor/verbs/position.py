@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sartor.data.hints import Hints
 from sartor.engine.progress import Progress
 from sartor.opening import Opening, check_metric, open_data
+from sartor.run_folder import RunFolder
 from sartor.spelling import Given
 from sartor.spelling import seconds as seconds_of
 
@@ -81,25 +83,32 @@ def position(
 
     Raises `BadInput` before anything is written; an interrupted course returns the verdict so far.
     """
+    arrived = time.monotonic()
     opening = open_data(data, hints, task, validation, test, seed)
     check_metric(metric, opening.task)
     seconds = duration(budget)
-    from sartor.position.entrants import enter
+    from sartor.position.entrants import enter, refuse_unfit
 
     entrants = enter(opening.task, opening.split.train.schema, candidates, plan or {})
+    if candidates:
+        refuse_unfit(entrants)
     if dry_run:
         return PositionResult(Path(out), _dry(opening, entrants, seconds, out))
     from sartor.position.costs import Limits
     from sartor.position.order import Order, carry_out
     from sartor.report.card import card
-    from sartor.report.verdict_html import html
-    from sartor.run_folder import RunFolder
 
     limits = Limits(max_latency_ms, max_size_mb, max_memory_mb)
     said = command or f"sartor position {shlex.quote(_named(data))} --budget {seconds:g}s --out {shlex.quote(str(out))}"
-    order = Order(opening, entrants, limits, seconds, metric, seed, said, card, spent)
+    gone = spent + time.monotonic() - arrived
+    order = Order(opening, entrants, limits, seconds, metric, seed, said, card, gone)
     folder = RunFolder.claim(out, resume=resume, overwrite=overwrite)
-    result = carry_out(order, folder, progress or (lambda _: None))
+    return _reported(folder, carry_out(order, folder, progress or (lambda _: None)))
+
+
+def _reported(folder: RunFolder, result: Mapping[str, Any]) -> PositionResult:
+    from sartor.report.verdict_html import html
+
     folder.write_text("report.html", html(result))
     return PositionResult(folder.path, result)
 
@@ -108,7 +117,7 @@ def duration(budget: str | float) -> float:
     """Seconds, from a number or from words such as "5m"."""
     if isinstance(budget, int | float):
         return float(budget)
-    return seconds_of(budget, Given("budget", "", budget))
+    return float(seconds_of(budget, Given(budget, "budget")))
 
 
 def _dry(opening: Opening, entrants: Sequence[Candidate], seconds: float, out: str | Path) -> dict[str, Any]:
