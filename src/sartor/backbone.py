@@ -24,7 +24,7 @@ class Backbone(Part):
 
     @abstractmethod
     def build(self, layout: str, fresh: bool = False) -> Body:
-        """The network in the layout of a transformers class; `fresh` draws new weights in place of the pretrained ones."""
+        """The network in the layout of a transformers class; `fresh` draws new weights."""
 
     @abstractmethod
     def reopen(self, folder: Path, layout: str) -> Body:

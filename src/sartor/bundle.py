@@ -1,4 +1,4 @@
-"""Bundle: the saved result, deployable. Its root is the ordinary transformers layout; Sartor's own files lie in `sartor/`.
+"""Bundle: the saved result, deployable. Its root is the transformers layout; Sartor's own files lie in `sartor/`.
 
     config.json model.safetensors tokenizer.json ...      loads with AutoModelForSequenceClassification, unmodified
     README.md                                             the model card, filled from measurements

@@ -1,4 +1,4 @@
-"""Opening: data, checked and split, with the task that fits it; what every training verb begins with. Imports no torch."""
+"""Opening: data, checked and split, with the task that fits it: how every training verb begins. Imports no torch."""
 
 from __future__ import annotations
 

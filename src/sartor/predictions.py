@@ -85,7 +85,7 @@ class Scores:
 
     @property
     def evidence(self) -> str:
-        """The metric with the least noise per row: the likelihood where there is one (positioning needs few rows so)."""
+        """The metric with the least noise per row: the likelihood where there is one."""
         return "log_loss" if "log_loss" in self.items else self.headline
 
 

@@ -35,7 +35,7 @@ class Plan:
         "warmup_stable_decay"
     )
     cooldown_ratio: float = 0.3
-    """Share of the steps that `warmup_stable_decay` spends going down, as 1 - sqrt (Hägele et al. 2024, arXiv 2405.18392)."""
+    """Share of the steps that `warmup_stable_decay` goes down, as 1 - sqrt (Hägele et al. 2024, arXiv 2405.18392)."""
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     dropout: float | None = None
@@ -79,7 +79,7 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What is predicted, from which network, which weights move, what the gradient descends, what is cut away, and how."""
+    """What is predicted, from which network, which weights move, what is descended, what is cut away, and how."""
 
     task: Task
     backbone: Backbone

@@ -30,7 +30,7 @@ class RunFolder:
 
     @classmethod
     def claim(cls, out: str | Path, *, resume: bool = False, overwrite: bool = False) -> RunFolder:
-        """The folder for a new run, or for one that goes on. Raises `BadInput` where another run's results lie there."""
+        """The folder for a new run, or for one that goes on. Raises `BadInput` where another run's results lie."""
         path = Path(out)
         if path.is_dir() and any(path.iterdir()) and not resume:
             if not overwrite:

@@ -23,7 +23,7 @@ class Task(Part):
 
     shelf: ClassVar[str] = "tasks"
     layout: ClassVar[str] = ""
-    """The transformers class whose last linear layer is this task's head, such as `AutoModelForSequenceClassification`."""
+    """The transformers class whose last linear layer is this task's head: `AutoModelForSequenceClassification`."""
 
     @abstractmethod
     def learn(self, rows: Rows) -> Self:
@@ -39,7 +39,7 @@ class Task(Part):
 
     @abstractmethod
     def solve(self, features: Tensor, batch: Batch, head: nn.Module, seed: int) -> dict[str, Any]:
-        """Fit `head` on frozen features (N, D) to its optimum, the penalty by cross-validation; returns what was chosen."""
+        """Fit `head` on frozen features (N, D) to its optimum, the penalty by cross-validation; what was chosen."""
 
     @abstractmethod
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:

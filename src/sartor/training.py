@@ -37,7 +37,7 @@ class Course:
 
 
 def ready(opening: Opening, recipe: Recipe) -> Course:
-    """Encode both parts, assemble the network, solve its head. Raises `BadInput` for a model or a setting that fails."""
+    """Encode both parts, assemble the network, solve its head. Raises `BadInput` for what does not work."""
     recipe = recipe.settled()
     body = recipe.backbone.build(recipe.task.layout)
     examples = recipe.task.encode(opening.split.train, body)

@@ -1,4 +1,4 @@
-"""Checkpoints: a run as it stands, on disk whole or not at all; going on from one takes the same steps as never stopping.
+"""Checkpoints: a run as it stands, on disk whole or not at all; going on takes the same steps as never stopping.
 
     run.json              recipe fingerprint, step, seconds, the held-out losses, the sha256 of the two files below
     weights.safetensors   the weights that move, and the best of them so far

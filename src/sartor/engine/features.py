@@ -1,4 +1,4 @@
-"""Forward passes without a graph: real tokens sorted by length, answers in row order. Legend: N rows, D width, C outputs."""
+"""Forward passes without a graph, sorted by length, answers in row order. Legend: N rows, D width, C outputs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ TOKENS = 2048
 
 def features(body: Body, examples: Batch, precision: str = "fp32") -> Tensor:
     """(N, D) what the head reads, dropout off."""
-    return torch.cat([rows for rows in _passes(body, body, examples, precision)])[_back(examples)]
+    return torch.cat(list(_passes(body, body, examples, precision)))[_back(examples)]
 
 
 def outputs(net: Network, examples: Batch, precision: str = "fp32") -> Tensor:
     """(N, C) what the network says, dropout off."""
-    return torch.cat([rows for rows in _passes(net, net, examples, precision)])[_back(examples)]
+    return torch.cat(list(_passes(net, net, examples, precision)))[_back(examples)]
 
 
 def _passes(module: nn.Module, call: Callable[[Batch], Tensor], examples: Batch, precision: str) -> Iterator[Tensor]:

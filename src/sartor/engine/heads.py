@@ -1,8 +1,8 @@
 """Heads fitted to their optimum on frozen features, the penalty by cross-validation.
 
-Multinomial or one-per-label logistic regression by L-BFGS (Liu and Nocedal 1989), ridge regression in closed form by the
-eigenvectors of the Gram matrix with leave-one-out errors (Golub, Heath and Wahba 1979). All folds are solved at once:
-the problem is separable, so one optimisation over the stacked weights finds every fold's optimum.
+Multinomial or one-per-label logistic regression by L-BFGS (Liu and Nocedal 1989), ridge regression in closed form by
+the singular vectors with exact leave-one-out errors (Golub, Heath and Wahba 1979). All folds are solved at once: the
+problem is separable, so one optimisation over the stacked weights finds every fold's optimum.
 
 Legend: N rows, D width, C outputs, F folds.
 """
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 PENALTIES = (1000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1)
-"""Strong to weak: the objective is the summed loss + penalty / 2 * |W|^2 on standardised features (1 / C of scikit-learn)."""
+"""Strong to weak: the objective is the summed loss + penalty / 2 |W|^2 on standardised features (1 / C elsewhere)."""
 RIDGES = tuple(10.0**e for e in range(-3, 6))
 FOLDS = 3
 LARGEST_SEARCH = 4000
@@ -72,7 +72,7 @@ def _losses(logits: Tensor, targets: Tensor, several: bool) -> Tensor:
 def _lbfgs(
     x: Tensor, targets: Tensor, several: bool, weights: Tensor, penalty: float, start: tuple[Tensor, Tensor] | None
 ) -> tuple[Tensor, Tensor]:
-    """Weights (F, D, C) and biases (F, C) that minimise sum_n weights[f, n] loss_n + penalty / 2 |W_f|^2 for every f."""
+    """Weights (F, D, C), biases (F, C) that minimise sum_n weights[f, n] loss_n + penalty / 2 |W_f|^2 for every f."""
     from scipy.optimize import minimize
 
     f, d, c = len(weights), x.shape[1], targets.shape[1]

@@ -57,7 +57,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Start:
-    """A head at its optimum on frozen features, and what was chosen on the way; every method of a backbone begins here."""
+    """A head at its optimum on frozen features, and what was chosen on the way; every method begins here."""
 
     head: dict[str, Tensor]
     chosen: dict[str, Any]
@@ -73,7 +73,7 @@ def solve(recipe: Recipe, examples: Batch, frozen: Tensor, width_of: Body) -> St
 
 
 def prepare(recipe: Recipe, examples: Batch, start: Start | None = None) -> Run:
-    """A run at its start: assembled, its head solved on frozen features where the plan says so (or taken from `start`)."""
+    """A run at its start: assembled, its head solved on frozen features where the plan says so, or `start`'s."""
     recipe = recipe.settled()
     plan = recipe.plan
     steps = plan.steps(len(examples))

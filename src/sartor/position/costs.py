@@ -1,4 +1,4 @@
-"""Costs do not depend on what the weights have learnt: they are measured before anything is trained, and again at the end."""
+"""Costs do not depend on what the weights have learnt: they are measured before training, and again at the end."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ class Limits:
             ("peak memory", self.max_memory_mb, costs.peak_memory_mb, "MB"),
         ):
             if limit is not None and found is not None and found.low > limit:
-                return f"its {name} is {found.value:.3g} {unit} [{found.low:.3g}, {found.high:.3g}], above the limit of {limit:g}"
+                spread = f"{found.value:.3g} {unit} [{found.low:.3g}, {found.high:.3g}]"
+                return f"its {name} is {spread}, above the limit of {limit:g}"
         return None
 
     def to_json(self) -> dict[str, float | None]:
@@ -63,7 +64,7 @@ def measure_untrained(ground: Ground, entries: list[Entry], limits: Limits, seco
 def measure_finished(
     ground: Ground, entries: list[Entry], limits: Limits, seconds: float
 ) -> tuple[Reference | None, list[str]]:
-    """Time every finished candidate in turn on the same rows; returns the reference work and what could not be measured."""
+    """Time every finished candidate in turn on the same rows; returns the fixed work and what was not measured."""
     ready = [e for e in entries if e.status == "finished" and e.answer is not None]
     notes: list[str] = []
     if not ready:

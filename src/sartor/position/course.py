@@ -68,7 +68,7 @@ def _weigh(ground: Ground, entries: list[Entry], limits: Limits, seconds: float,
 
 
 def _reserve(ground: Ground, entries: list[Entry], ruler: float) -> float:
-    """Seconds kept for the end: the ruler, the memory of each baseline in a process of its own, the test part, the report."""
+    """Seconds kept for the end: the ruler, a process for each baseline's memory, the test part, the report."""
     baselines = sum(not e.network and e.status == "finished" for e in entries)
     tokens = (
         sum(len(" ".join(t)) for t in ground.split.test.texts()) / 4 if ground.split.test.schema.reading("text") else 0

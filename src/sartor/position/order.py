@@ -1,4 +1,4 @@
-"""Carry out one order to position: the course, the verdict, the bundle, everything on disk; also when it is cut short."""
+"""Carry out one order: the course, the verdict, the bundle, everything on disk; also when it is cut short."""
 
 from __future__ import annotations
 

@@ -30,9 +30,9 @@ FINALISTS = 2
 LEAST_STEPS = 10
 """Updates in the first rung below which a race says nothing; fewer candidates enter instead."""
 DECIDED = 20.0
-"""An e-value of 20 for each candidate rejects at 5 % over them all (Ramdas et al. 2023, arXiv 2210.01948, by Bonferroni).
+"""An e-value of 20 for each candidate rejects at 5 % over them all (Ramdas et al. 2023, arXiv 2210.01948).
 
-The rungs look at the same rows, which the guarantee does not cover; simulated, 1 candidate in 140 is wrongly dropped."""
+The rungs look at the same rows, which the guarantee does not cover: no error rate is claimed for the race."""
 WIDEST = 3.0
 """Log-loss differences are clipped to this many nats before they are bet on."""
 
@@ -65,7 +65,7 @@ def race(ground: Ground, entries: list[Entry], seconds: float) -> Iterator[Progr
 
 
 def plan(ground: Ground, runners: list[Entry], paces: dict[str, float], seconds: float) -> Heat:
-    """Rungs at a, 2a, 4a, ... updates so that all of them together take about `seconds`; the last guesses leave first."""
+    """Rungs at a, 2a, 4a, ... updates that together take about `seconds`; the last guesses leave first."""
     entrants = _in_turn(runners)
     while True:
         fields = _fields(len(entrants))
@@ -148,7 +148,7 @@ def _run_rung(ground: Ground, alive: list[Entry], number: int, until: int, rungs
 
 
 def _halve(ground: Ground, alive: list[Entry], number: int, until: int) -> list[Entry]:
-    """The better half, every family's best in the first rung, without those that are decidedly worse than the leader."""
+    """The better half and, in the first rung, every family's best; without those decidedly worse than the leader."""
     losses = {e.name: judged_loss(ground, _last(e)) for e in alive}
     ranked = sorted(alive, key=lambda e: (float(losses[e.name].mean()), e.name))
     keep = max(FINALISTS, math.ceil(len(ranked) / 2))

@@ -1,4 +1,4 @@
-"""What a course found, as plain values: the `result` of the JSON answer, `report.json`, and what the report is drawn from."""
+"""What a course found, as plain values: the `result` of the JSON answer and of `report.json`."""
 
 from __future__ import annotations
 
@@ -160,17 +160,17 @@ def measured(log: Log, ground: Ground) -> list[dict[str, str]]:
         {"what": "test", "how": f"on the test part, {t} rows that were read once, after the pick was made"},
         {
             "what": "latency and throughput",
-            "how": "raw rows in, answers out, tokenisation included; all candidates in turn in every "
-            f"round with a fixed piece of work between them; the value is the median of the rounds, the range their lowest and highest.{steady}",
+            "how": "raw rows in, answers out, tokenisation included; all candidates in turn in every round with a fixed "
+            f"piece of work between them; the median of the rounds, and their lowest and highest.{steady}",
         },
         {
             "what": "memory",
-            "how": "peak resident memory of a fresh process that loads the saved candidate and answers rows, libraries included",
+            "how": "peak resident memory of a fresh process that loads the saved candidate and answers rows",
         },
         {"what": "size", "how": "bytes of all files of the saved candidate; MB are 1e6 bytes"},
         {
             "what": "training seconds",
-            "how": "wall time of the updates (or of the fit), the shared feature pass included; looks and racing not included",
+            "how": "wall time of the updates or of the fit, with the shared feature pass; without looks",
         },
     ]
 

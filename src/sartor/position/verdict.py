@@ -1,4 +1,4 @@
-"""The verdict: who is best, who is tied with the best, which of them is the cheapest, and how good that one really is."""
+"""The verdict: who is best, who is tied with the best, which of them is the cheapest, and how good that one is."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def decide(ground: Ground, entries: Sequence[Entry], metric: str | None) -> Verd
 def compare(
     score: Callable[[Predictions, Rows], Scores], a: Entry, b: Entry, rows: Rows, metric: str, seed: int
 ) -> Comparison:
-    """`a` against `b` on the same rows: by the metric's per-row evidence, or by resampling rows where it has none."""
+    """`a` against `b` on the same rows: by the metric's per-row evidence, else by resampling rows."""
     assert a.predictions is not None and b.predictions is not None
     return compare_predictions(score, (a.predictions, _scores(a)), (b.predictions, _scores(b)), rows, metric, seed)
 
@@ -123,27 +123,39 @@ def cost_triples(entry: Entry) -> dict[str, Cost]:
 
 def why(pick: Entry, best: Entry, found: Ties, done: Sequence[Entry], metric: str) -> str:
     """One sentence of evidence."""
-    shown = metric.replace("_", " ")
-    value = _scores(pick).metrics[metric]
+    shown, value = metric.replace("_", " "), _scores(pick).metrics[metric]
+    by_name = {e.name: e for e in done}
     if pick is not best:
-        c = found.comparisons[pick.name]
+        c = _reversed(found.comparisons[pick.name])
         return (
-            f"{pick.name} is enough: its {shown} of {value:.3f} is not shown to be worse than the best, {best.name} "
-            f"(difference {_points(c, metric)}), and it is the cheapest of {len(found.tied)} that are tied."
+            f"{pick.name} is enough: {best.name} gains {_points(c, metric)} of {shown}{_for(best, pick)}, "
+            f"which is not shown to be more than chance; of the {len(found.tied)} that are tied it is the cheapest."
         )
-    rivals = {n: c for n, c in found.comparisons.items() if n != best.name}
-    if not rivals:
-        return f"{pick.name} is the only candidate that finished."
+    if not found.comparisons:
+        return f"{pick.name} is the only candidate that was finished."
+    rivals = sorted(found.comparisons, key=lambda n: abs(found.comparisons[n].difference))
+    rival = by_name[rivals[0]]
+    gain = f"gains {_points(_reversed(found.comparisons[rival.name]), metric)} over {rival.name}{_for(pick, rival)}"
     if len(found.tied) > 1:
-        others = ", ".join(n for n in found.tied if n != best.name)
-        return f"{pick.name} has the best {shown}, {value:.3f}, and is the cheapest of those tied with it ({others})."
-    name, c = min(rivals.items(), key=lambda item: abs(item[1].difference))
-    return f"{pick.name} has the best {shown}, {value:.3f}; the next, {name}, differs by {_points(c, metric)}, and no candidate is tied with it."
+        ending = f"; {len(found.tied) - 1} more are not shown to be worse, and none of them is cheaper."
+    else:
+        ending = "; every other candidate is shown to be worse."
+    return f"{pick.name} has the best {shown}, {value:.3f}: it {gain}{ending}"
+
+
+def _for(dear: Entry, cheap: Entry) -> str:
+    """ " for 40 times the training time", where it is more than one and a half times."""
+    ratio = dear.train_seconds / cheap.train_seconds if cheap.train_seconds > 0 else 0.0
+    return f" for {ratio:.2g} times the training time" if ratio > 1.5 else ""
+
+
+def _reversed(c: Comparison) -> Comparison:
+    return dataclasses.replace(c, difference=-c.difference, low=-c.high, high=-c.low)
 
 
 def _points(c: Comparison, metric: str) -> str:
     scale, unit = (1, "") if metric in LOWER_IS_BETTER else (100, " points")
-    return f"{scale * c.difference:+.2g}{unit} [{scale * c.low:+.2g}, {scale * c.high:+.2g}]"
+    return f"{scale * c.difference:.2g}{unit} [{scale * c.low:.2g}, {scale * c.high:.2g}]"
 
 
 def _corrected(done: Sequence[Entry], metric: str, lower: bool, seed: int) -> Corrected | None:
