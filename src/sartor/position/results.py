@@ -161,7 +161,7 @@ def measured(log: Log, ground: Ground) -> list[dict[str, str]]:
         {
             "what": "latency and throughput",
             "how": "raw rows in, answers out, tokenisation included; all candidates in turn in every round with a fixed "
-            f"piece of work between them; the median of the rounds, and their lowest and highest.{steady}",
+            f"piece of work between; the rounds' median, lowest and highest.{steady}",
         },
         {
             "what": "memory",

@@ -1,0 +1,115 @@
+"""Run experiments and write what was measured, with the hardware: `python benchmarks/run.py [NAME ...]`.
+
+An experiment is a file in `experiments/`; without a name the quick ones run. Data sets are looked for in the folder
+`SARTOR_SHARED`, or `../shared/data` beside the repository; they are not part of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).parent
+SARTOR = Path(sys.executable).with_name("sartor")
+QUICK = ("startup",)
+
+
+def main(names: list[str]) -> None:
+    from sartor.engine.environment import environment
+
+    known = sorted(f.stem for f in (HERE / "experiments").glob("*.yaml"))
+    print("experiments:", ", ".join(known))
+    for name in names or QUICK:
+        asked = yaml.safe_load((HERE / "experiments" / f"{name}.yaml").read_text("utf-8"))
+        found = KINDS[asked["kind"]](asked)
+        result = {"experiment": asked, "date": time.strftime("%Y-%m-%d"), "environment": environment(), "result": found}
+        (HERE / "results").mkdir(exist_ok=True)
+        (HERE / "results" / f"{name}.json").write_text(json.dumps(result, indent=1, default=str) + "\n", "utf-8")
+        print(json.dumps(found, indent=1, default=str))
+
+
+def startup(asked: dict[str, Any]) -> dict[str, Any]:
+    """CPU milliseconds of each command in turn, repeated: median, lowest, highest."""
+    taken: dict[str, list[float]] = {name: [] for name in asked["commands"]}
+    for _ in range(asked["repeats"]):
+        for name, words in asked["commands"].items():
+            taken[name].append(_cpu_ms([str(SARTOR), *words.split()]))
+    return {
+        name: {"cpu_ms": round(statistics.median(ms)), "low": round(min(ms)), "high": round(max(ms))}
+        for name, ms in taken.items()
+    }
+
+
+def position(asked: dict[str, Any]) -> dict[str, Any]:
+    """`sartor position` on the command line, then the same rows through scikit-learn alone, compared row by row."""
+    from reference import compared
+
+    data = shared(asked["data"])
+    with tempfile.TemporaryDirectory() as made:
+        out = Path(made) / "run"
+        words = [
+            "position",
+            str(data),
+            "--target",
+            asked["target"],
+            "--budget",
+            f"{asked['budget']}s",
+            "--out",
+            str(out),
+        ]
+        began = time.monotonic()
+        done = subprocess.run([SARTOR, *words, "--json"], capture_output=True, text=True, check=True)
+        wall = time.monotonic() - began
+        result = json.loads(done.stdout)["result"]
+        return {"wall_seconds": round(wall, 1), **_short(result), **compared(data, asked["target"], out)}
+
+
+def shared(name: str) -> Path:
+    folder = Path(os.environ.get("SARTOR_SHARED", HERE.parent.parent / "shared" / "data"))
+    if not (folder / name).exists():
+        sys.exit(f"there is no '{name}' in {folder}: set SARTOR_SHARED to the folder with the data sets")
+    return folder / name
+
+
+def _short(result: dict[str, Any]) -> dict[str, Any]:
+    headline = result["headline"]
+    shown = [
+        {k: c[k] for k in ("name", "status", "tied", "frontier", "train_seconds")}
+        | {headline: c["metrics"].get(headline), "interval": c["intervals"].get(headline)}
+        for c in result["candidates"]
+    ]
+    pick = result["pick"]
+    return {
+        "pick": pick["name"],
+        "why": pick["why"],
+        "validation": pick["metrics"],
+        "test": pick["test"],
+        "gains_on_test": pick["gains"],
+        "tied": result["tied"],
+        "seconds": result["seconds"],
+        "stages": result["stages"],
+        "candidates": shown,
+    }
+
+
+def _cpu_ms(words: list[str]) -> float:
+    with tempfile.TemporaryDirectory() as empty:
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=empty)
+        _, _, usage = os.wait4(process.pid, 0)
+        process.returncode = 0
+    return 1000 * (usage.ru_utime + usage.ru_stime)
+
+
+KINDS = {"startup": startup, "position": position}
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
