@@ -15,6 +15,7 @@ _PUBLIC = {
     "predict": "sartor.verbs.predict",
     "check": "sartor.verbs.check",
     "Bundle": "sartor.bundle",
+    "Hints": "sartor.data.hints",
     "Recipe": "sartor.recipe",
     "Plan": "sartor.recipe",
     "SartorError": "sartor.errors",

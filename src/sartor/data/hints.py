@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sartor.data.rows import KINDS
 from sartor.errors import BadInput, did_you_mean
@@ -29,6 +29,10 @@ class Hints:
     group: str | None = None
     time: str | None = None
     labels: tuple[str, ...] = ()
+
+    def aimed(self, target: str | None) -> Hints:
+        """The same hints with this target, where one is given."""
+        return self if target is None else replace(self, target=target)
 
     def named(self) -> tuple[str, ...]:
         """Every column the hints name, the target first."""

@@ -160,7 +160,7 @@ def measured(log: Log, ground: Ground) -> list[dict[str, str]]:
         {"what": "test", "how": f"on the test part, {t} rows that were read once, after the pick was made"},
         {
             "what": "latency and throughput",
-            "how": "raw rows in, answers out, tokenisation included; all candidates in turn in every round with a fixed "
+            "how": "raw rows in, answers out, tokenisation included; all candidates in turn in every round, a fixed "
             f"piece of work between; the rounds' median, lowest and highest.{steady}",
         },
         {

@@ -53,13 +53,14 @@ class CheckResult:
 def check(
     data: Any,
     *,
+    target: str | None = None,
     hints: Hints = Hints(),  # noqa: B008
     validation: Any = None,
     test: Any = None,
     seed: int = 0,
 ) -> CheckResult:
     """Every problem of the data and its given parts. Raises `BadInput` where they cannot be read at all."""
-    rows = read(data, hints)
+    rows = read(data, hints.aimed(target))
     given = {"validation": validation, "test": test}
     others = {name: read(part, like=rows.schema) for name, part in given.items() if part is not None}
     problems = problems_of(rows, others)

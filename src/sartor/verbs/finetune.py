@@ -52,6 +52,7 @@ class FinetuneResult:
 def finetune(
     data: Any,
     *,
+    target: str | None = None,
     hints: Hints = Hints(),  # noqa: B008
     task: str | None = None,
     backbone: str = "minilm",
@@ -73,7 +74,7 @@ def finetune(
     `resume` goes on from the last look that an interrupted run of the same recipe kept in `out`.
     Raises `BadInput` before anything is written; an interrupted run keeps a checkpoint and raises `Interrupted`.
     """
-    opening = open_data(data, hints, task, validation, test, seed)
+    opening = open_data(data, hints.aimed(target), task, validation, test, seed)
     recipe = Recipe(
         task=opening.task,
         backbone=cast(Backbone, parts.part("backbones", backbone)),

@@ -55,6 +55,7 @@ class PositionResult:
 def position(
     data: Any,
     *,
+    target: str | None = None,
     hints: Hints = Hints(),  # noqa: B008
     task: str | None = None,
     budget: str | float = "5m",
@@ -84,7 +85,7 @@ def position(
     Raises `BadInput` before anything is written; an interrupted course returns the verdict so far.
     """
     arrived = time.monotonic()
-    opening = open_data(data, hints, task, validation, test, seed)
+    opening = open_data(data, hints.aimed(target), task, validation, test, seed)
     check_metric(metric, opening.task)
     seconds = duration(budget)
     from sartor.position.entrants import enter, refuse_unfit
