@@ -1,4 +1,4 @@
-"""What tests of the command line share: running it in this process, and the state of a folder."""
+"""What tests share: the command line in this process, the state of a folder, tiny models."""
 
 from __future__ import annotations
 
@@ -46,6 +46,36 @@ def tree(tmp_path: Path) -> Callable[[], dict[str, str]]:
         return {str(p.relative_to(tmp_path)): _state(p) for p in sorted(tmp_path.rglob("*"))}
 
     return look
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a random BERT: 2 layers, width 32, 40 positions."""
+    import tiny_models
+
+    return tiny_models.bert(tmp_path_factory.mktemp("models") / "bert")
+
+
+@pytest.fixture(scope="session")
+def tiny_sentence_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same BERT in a folder that says it is read by the mean of its tokens."""
+    import tiny_models
+
+    return tiny_models.bert(tmp_path_factory.mktemp("models") / "sentence-bert", says_mean=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_roberta(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import tiny_models
+
+    return tiny_models.roberta(tmp_path_factory.mktemp("models") / "roberta")
+
+
+@pytest.fixture(scope="session")
+def tiny_distilbert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import tiny_models
+
+    return tiny_models.distilbert(tmp_path_factory.mktemp("models") / "distilbert")
 
 
 def _state(path: Path) -> str:
