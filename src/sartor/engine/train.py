@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,9 @@ from sartor.engine.precision import resolve
 from sartor.network import Network, assemble
 from sartor.predictions import LOWER_IS_BETTER, Predictions, Scores
 from sartor.recipe import Recipe
+
+RECENT = 3
+"""h of the average: about the last quarter of the steps counts."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Run:
 
     losses   (step, held-out loss) of every look so far; what early stopping and the choice of weights rest on
     last     the latest look
+    average  the mean of the weights so far, recent ones counting more; `averaged` of them went in
     """
 
     recipe: Recipe
@@ -48,6 +53,8 @@ class Run:
     losses: list[tuple[int, float]] = field(default_factory=list)
     last: Look | None = None
     kept: dict[str, Tensor] = field(default_factory=dict)
+    average: dict[str, Tensor] = field(default_factory=dict)
+    averaged: int = 0
     diverged: bool = False
 
     @property
@@ -113,6 +120,33 @@ def look(run: Run, held: Batch, rows: Rows) -> Look:
     return run.last
 
 
+@torch.no_grad()
+def accumulate(run: Run) -> None:
+    """Take the weights as they stand into their average, the t-th with share (h + 1) / (t + h): polynomial decay
+    (Shamir and Zhang 2013, arXiv 1212.1824). It shows before the end what cooling down would give."""
+    run.averaged += 1
+    share = (RECENT + 1) / (run.averaged + RECENT)
+    for name, weight in run.net.trainable().items():
+        if name in run.average:
+            run.average[name].lerp_(weight, share)
+        else:
+            run.average[name] = weight.detach().clone()
+
+
+@contextmanager
+def averaged(run: Run) -> Iterator[None]:
+    """The network with its averaged weights, for a look; the weights it trains are back afterwards."""
+    if not run.average:
+        yield
+        return
+    now = {name: w.detach().clone() for name, w in run.net.trainable().items()}
+    _put(run, run.average)
+    try:
+        yield
+    finally:
+        _put(run, now)
+
+
 def loss_of(seen: Look) -> float:
     """The held-out loss that runs are stopped and chosen by; infinite where it is not a number."""
     value = float(seen.scores.items[seen.scores.evidence].mean())
@@ -132,9 +166,7 @@ def tired(run: Run) -> bool:
 def restore_best(run: Run) -> None:
     """The weights of the best look, back in the network."""
     if run.kept:
-        with torch.no_grad():
-            for name, weight in run.net.trainable().items():
-                weight.copy_(run.kept[name])
+        _put(run, run.kept)
 
 
 def train(run: Run, examples: Batch, held: Batch, rows: Rows) -> Iterator[Step | Look]:
@@ -151,6 +183,12 @@ def train(run: Run, examples: Batch, held: Batch, rows: Rows) -> Iterator[Step |
             break
         yield from advance(run, examples, min((run.done // every + 1) * every, steps))
     restore_best(run)
+
+
+@torch.no_grad()
+def _put(run: Run, weights: dict[str, Tensor]) -> None:
+    for name, weight in run.net.trainable().items():
+        weight.copy_(weights[name])
 
 
 def _set_dropout(net: Network, share: float) -> None:

@@ -74,6 +74,7 @@ def _to_the_end(ground: Ground, entry: Entry, seconds: float) -> Iterator[Progre
     """Run to the plan's end, or to the last update that `seconds` allow, cooling down to it."""
     assert entry.run is not None
     run = entry.run
+    run.average = {}
     steps = max(run.done, min(_planned(ground, entry), run.done + _affordable(ground, entry, seconds)))
     run.recipe = with_steps(run.recipe, steps)
     yield from _looked_at(ground, entry, run, steps)

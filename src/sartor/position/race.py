@@ -1,8 +1,9 @@
 """The race: paused loops on the same batches, judged on the same held-out rows by log-loss, halved rung by rung.
 
-Successive halving (Jamieson and Talwalkar 2016, arXiv 1502.07943) with two changes. Candidates are judged by paired
+Successive halving (Jamieson and Talwalkar 2016, arXiv 1502.07943) with three changes. Candidates are judged by paired
 per-row log-loss, the signal with the least noise (a temperature is fitted crosswise first, so that calibration alone
-decides nothing). And every family keeps its best member through the first rung, because some methods start slowly.
+decides nothing). They are judged with averaged weights, so that a high rate does not lose to noise that cooling down
+would take out. And every family keeps its best member through the first rung, because some methods start slowly.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from sartor.engine.progress import Progress
-from sartor.engine.train import Look, advance, look, prepare
+from sartor.engine.train import Look, accumulate, advance, averaged, look, prepare
 from sartor.errors import SartorError
 from sartor.position.calibration import cross_fitted_log_loss
 from sartor.position.entry import Entry
@@ -29,6 +30,8 @@ from sartor.recipe import Recipe
 FINALISTS = 2
 LEAST_STEPS = 10
 """Updates in the first rung below which a race says nothing; fewer candidates enter instead."""
+AVERAGED = 4
+"""Updates between two weights that enter the average which is judged: a high rate must not lose to its own noise."""
 DECIDED = 20.0
 """An e-value of 20 for each candidate rejects at 5 % over them all (Ramdas et al. 2023, arXiv 2210.01948).
 
@@ -105,7 +108,8 @@ def glance(ground: Ground, entry: Entry) -> Look:
     """One look at the race's held-out rows, kept for the report."""
     assert entry.run is not None
     held = ground.base(_recipe(entry)).validation.take(ground.glance_places())
-    seen = look(entry.run, held, ground.glance())
+    with averaged(entry.run):
+        seen = look(entry.run, held, ground.glance())
     entry.looks.append(as_point(seen))
     return seen
 
@@ -140,6 +144,8 @@ def _run_rung(ground: Ground, alive: list[Entry], number: int, until: int, rungs
                         "failed", f"the loss became {step.loss} at step {step.number}: the learning rate is too high"
                     )
                     break
+                if step.number % AVERAGED == 0:
+                    accumulate(entry.run)
                 yield Progress("race", i, len(alive), ground.budget.left, f"rung {number} of {rungs}: {entry.name}")
             if entry.status == "racing":
                 glance(ground, entry)
