@@ -232,7 +232,11 @@ def _whole(folder: Path, write: Callable[[Path], None]) -> Path:
         old = folder.parent / f".{folder.name}.old.{uuid.uuid4().hex[:8]}"
         if folder.exists():
             folder.rename(old)
-        made.rename(folder)
+        try:
+            made.rename(folder)
+        finally:
+            if old.exists() and not folder.exists():
+                old.rename(folder)
         _sync(folder.parent)
         shutil.rmtree(old, ignore_errors=True)
     finally:

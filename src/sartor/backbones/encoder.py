@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from sartor.backbone import Backbone
-from sartor.errors import BadInput
+from sartor.errors import BadInput, SartorError
 
 if TYPE_CHECKING:
     from sartor.body import Body
@@ -55,6 +55,8 @@ def _hub_folder(name: str) -> Path:
     wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*"]
     try:
         return Path(snapshot_download(name, allow_patterns=wanted))
+    except (SartorError, MemoryError):
+        raise
     except Exception as error:
         kind = type(error).__name__
         raise BadInput(

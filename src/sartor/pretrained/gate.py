@@ -16,7 +16,7 @@ from sartor.errors import BadInput, did_you_mean
 
 CODE = frozenset({".py", ".pyc", ".so", ".dll", ".dylib"})
 REFUSED_KEYS = frozenset({"auto_map", "custom_pipelines", "trust_remote_code", "_target_"})
-ATTENTION = frozenset({None, "eager", "sdpa", "flash_attention_2", "flash_attention_3"})
+ATTENTION = ("eager", "sdpa", "flash_attention_2", "flash_attention_3")
 LARGEST_CONFIG = 1_000_000
 
 
@@ -36,9 +36,13 @@ def admit(folder: Path) -> dict[str, Any]:
     if not list(folder.glob("*.safetensors")):
         fix = "save the model with save_pretrained, which writes safetensors; pickled weights are never opened"
         raise BadInput("MODEL_WEIGHTS", "the model folder has no .safetensors weights", fix=fix, where=str(folder))
+    if (folder / "adapter_config.json").exists():  # transformers would open the base model that it names, ungated
+        fix = "merge it into its base model and save the result with save_pretrained"
+        raise BadInput("MODEL_ADAPTER", "the folder holds an adapter of another model", fix=fix, where=str(folder))
     value = read_json(config)
-    for key, found in _walk(value):
-        _refuse(key, found, config)
+    for file in (config, *folder.glob("tokenizer_config.json")):
+        for key, found in _walk(read_json(file)):
+            _refuse(key, found, file)
     _known_type(value, config)
     return value
 
@@ -80,7 +84,8 @@ def _refuse(key: str, found: Any, where: Path) -> None:
     fix = f"remove '{key}' from the file if you trust the model without it"
     if key in REFUSED_KEYS:
         raise BadInput("MODEL_CODE", f"the key '{key}' asks for code to be run", fix=fix, where=str(where))
-    if key.lstrip("_").startswith("attn_implementation") and found not in ATTENTION:
+    kernels = list(found.values()) if isinstance(found, dict) else [found]
+    if key.lstrip("_").startswith("attn_implementation") and not all(k is None or k in ATTENTION for k in kernels):
         raise BadInput("MODEL_CODE", f"the key '{key}' names a kernel from elsewhere", fix=fix, where=str(where))
     if "kernel" in key and isinstance(found, str) and "/" in found:
         raise BadInput("MODEL_CODE", f"the key '{key}' names a kernel from elsewhere", fix=fix, where=str(where))

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from sartor.batch import Batch
 from sartor.body import Body, Features
-from sartor.errors import BadInput
+from sartor.errors import BadInput, SartorError, one_line
 from sartor.pretrained import pooling
 from sartor.pretrained.gate import admit
 
 Pooling = Literal["mean", "native"]
+VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "*.vocab")
 
 
 class TextBody(Body):
@@ -121,11 +122,8 @@ class TextBody(Body):
 
 def open_text(folder: Path, how: Literal["auto", "mean", "native"], max_length: int, fresh: bool = False) -> TextBody:
     """The text encoder in `folder`. `auto`: mean pooling where the folder says so and its anatomy allows it."""
-    from transformers import AutoConfig
-
     admit(folder)
-    config = AutoConfig.from_pretrained(folder)
-    model = _classifier_from(config) if fresh else _classifier(folder)
+    model = _classifier(folder, fresh)
     wanted = "mean" if how == "auto" and _says_mean(folder) and pooling.expressible(model.base_model) else how
     if wanted == "mean" and not pooling.expressible(model.base_model):
         kind = type(model.base_model).__name__
@@ -172,18 +170,28 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _classifier(folder: Path) -> Any:
-    from transformers import AutoModelForSequenceClassification
+def _classifier(folder: Path, fresh: bool = False) -> Any:
+    from transformers import AutoConfig, AutoModelForSequenceClassification
 
+    fix = "check that the folder holds a whole text encoder; save it again with save_pretrained"
+    with _refused("MODEL_OPEN", "the model cannot be opened", fix, folder), quiet():
+        if fresh:
+            return _classifier_from(AutoConfig.from_pretrained(folder))
+        return AutoModelForSequenceClassification.from_pretrained(
+            folder, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+        )
+
+
+@contextmanager
+def _refused(code: str, message: str, fix: str, folder: Path) -> Iterator[None]:
+    """Whatever a library raises about a model folder is bad input: it reads what somebody else wrote."""
     try:
-        with quiet():
-            model = AutoModelForSequenceClassification.from_pretrained(
-                folder, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
-            )
-    except (OSError, ValueError, RuntimeError) as error:
-        fix = "check that the folder holds a whole text encoder; save it again with save_pretrained"
-        raise BadInput("MODEL_OPEN", f"the model cannot be opened ({error})", fix=fix, where=str(folder)) from None
-    return model
+        yield
+    except (SartorError, MemoryError):
+        raise
+    except Exception as error:
+        said = one_line(f"{type(error).__name__}: {error}")[:300]
+        raise BadInput(code, f"{message} ({said})", fix=fix, where=str(folder)) from None
 
 
 def _classifier_from(config: Any) -> Any:
@@ -196,12 +204,11 @@ def _classifier_from(config: Any) -> Any:
 def _tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
-    try:
-        with quiet():
-            return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        fix = "save the tokenizer into the same folder with save_pretrained"
-        raise BadInput("TOKENIZER", f"the tokenizer cannot be opened ({error})", fix=fix, where=str(folder)) from None
+    fix = "save the tokenizer into the same folder with save_pretrained"
+    if not any(file for pattern in VOCABULARIES for file in folder.glob(pattern)):  # one without words would be made
+        raise BadInput("TOKENIZER", "the model folder has no tokenizer", fix=fix, where=str(folder))
+    with _refused("TOKENIZER", "the tokenizer cannot be opened", fix, folder), quiet():
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 def _longest(model: Any, asked: int) -> int:
