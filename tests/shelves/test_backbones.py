@@ -1,0 +1,102 @@
+"""What every backbone must do: run over each file on the shelf."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from sartor.backbone import Backbone
+from sartor.data.rows import KINDS
+from sartor.network import Network
+from sartor.part import names, part, part_class, part_from_json
+
+TEXTS = {"text": ["a cat", "one dog near the hammer and a very large amount of bread", ""]}
+LAYOUT = "AutoModelForSequenceClassification"
+NEEDS = {"encoder": "path={tiny_encoder}"}
+"""Settings that a backbone cannot be built without."""
+
+
+@pytest.fixture(scope="module", params=names("backbones"))
+def backbone(request: pytest.FixtureRequest) -> Backbone:
+    given = NEEDS.get(request.param, "").format(tiny_encoder=request.getfixturevalue("tiny_encoder"))
+    found = part("backbones", f"{request.param}:{given}")
+    assert isinstance(found, Backbone)
+    return found
+
+
+@pytest.fixture(scope="module")
+def body(backbone: Backbone) -> Any:
+    return backbone.build(LAYOUT).eval()
+
+
+def test_it_says_what_it_reads(backbone: Backbone) -> None:
+    assert backbone.reads
+    assert backbone.reads <= set(KINDS) | {"items"}
+
+
+def test_it_is_built_the_same_twice(backbone: Backbone, body: Any) -> None:
+    again = backbone.build(LAYOUT).eval()
+    assert again.state_dict().keys() == body.state_dict().keys()
+    batch = body.encode(TEXTS)
+    with torch.no_grad():
+        assert torch.equal(again(batch), body(batch))
+
+
+def test_fresh_weights_are_others(backbone: Backbone, body: Any) -> None:
+    torch.manual_seed(0)
+    fresh = backbone.build(LAYOUT, fresh=True).eval()
+    assert fresh.state_dict().keys() == body.state_dict().keys()
+    batch = body.encode(TEXTS)
+    with torch.no_grad():
+        assert (fresh(batch) - body(batch)).abs().max() > 1e-2
+
+
+def test_its_anatomy_is_true(body: Any) -> None:
+    assert body.blocks()
+    assert len({type(block) for block in body.blocks()}) == 1
+    assert body.linears()
+    assert all(isinstance(body.get_submodule(name), nn.Linear) for name in body.linears())
+    assert set(body.heads) >= {"classifier"}
+
+
+def test_features_have_its_width_and_do_not_depend_on_the_neighbours(body: Any) -> None:
+    batch = body.encode(TEXTS)
+    with torch.no_grad():
+        together = body(batch)
+        alone = torch.cat([body(batch.take(torch.tensor([i]))) for i in range(3)])
+    assert together.shape == (3, body.width)
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+
+
+def test_saved_and_reopened_it_says_the_same(backbone: Backbone, body: Any, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = Network(body, nn.Linear(body.width, 2)).eval()
+    told = {"num_labels": 2, "id2label": {0: "a", 1: "b"}, "label2id": {"a": 0, "b": 1}}
+    net.body.save(tmp_path, net.head, told)
+    again = backbone.reopen(tmp_path, LAYOUT)
+    assert again.linears() == body.linears()
+    assert len(again.blocks()) == len(body.blocks())
+    other = Network(again, again.heads["classifier"]).eval()
+    batch = body.encode(TEXTS)
+    with torch.no_grad():
+        torch.testing.assert_close(other(again.encode(TEXTS)), net(batch), rtol=0, atol=1e-5)
+    assert not [f for f in tmp_path.rglob("*") if f.suffix in (".bin", ".pt", ".pkl", ".py")]
+
+
+def test_its_settings_survive(backbone: Backbone) -> None:
+    assert part("backbones", backbone.spelled()) == backbone
+    assert part_from_json("backbones", json.loads(json.dumps(backbone.to_json()))) == backbone
+
+
+@pytest.mark.parametrize("name", names("backbones"))
+def test_its_file_cites_a_source(name: str) -> None:
+    words = inspect.getdoc(sys.modules[part_class("backbones", name).__module__]) or ""
+    assert re.search(r"[A-Z]\w+.*(19|20)\d\d|arXiv", words)
