@@ -21,7 +21,7 @@ ROWS = (
     "verbs",
     "training measuring",
     "report server tasks backbones methods objectives compressors baselines",
-    "position opening settings",
+    "position opening settings scoring",
     "bundle weigh",
     "engine",
     "pretrained classical",

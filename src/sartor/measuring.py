@@ -53,7 +53,7 @@ def intervals(task: Task, said: Predictions, rows: Rows, seed: int = 0) -> dict[
     scores = task.score(said, rows)
     out: dict[str, dict[str, Any]] = {}
     for metric, value in scores.metrics.items():
-        found = interval_of(task.score, said, scores, rows, metric, seed)
+        found = interval_of(task, said, scores, rows, metric, seed)
         out[metric] = {"value": value, "low": finite(found.low), "high": finite(found.high), "n": len(rows)}
         out[metric] |= {"level": found.level, "method": found.method}
     return out

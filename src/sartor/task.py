@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sartor.part import Part
-from sartor.predictions import Predictions, Scores
+from sartor.predictions import Integers, Predictions, Scores
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -52,6 +54,14 @@ class Task(Part):
     @abstractmethod
     def score(self, predictions: Predictions, rows: Rows) -> Scores:
         """Headline metric first; per-row evidence for paired statistics."""
+
+    def metric(self, name: str, predictions: Predictions, rows: Rows) -> Callable[[Integers], float]:
+        """Positions -> the metric on those rows, for resampling; a task may be quicker than scoring anew."""
+
+        def value(where: Integers) -> float:
+            return self.score(predictions.take(where), rows.take(where)).metrics.get(name, math.nan)
+
+        return value
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def candidate(ground: Ground, entry: Entry, verdict: Verdict | None) -> dict[str
     }
     if verdict is None or entry.status != "finished":
         return shown
-    found = interval(ground.task.score, entry, ground.split.validation, verdict.metric, ground.seed)
+    found = interval(ground.task, entry, ground.split.validation, verdict.metric, ground.seed)
     shown["intervals"] = {verdict.metric: [finite(found.low), finite(found.high)]}
     shown["frontier"] = name in verdict.frontier.names
     shown["tied"] = name in verdict.ties.tied
@@ -67,7 +67,7 @@ def test_scores(ground: Ground, verdict: Verdict, entries: Sequence[Entry]) -> d
     scores = ground.task.score(said, rows)
     out: dict[str, Any] = {}
     for metric, value in scores.metrics.items():
-        found = interval_of(ground.task.score, said, scores, rows, metric, ground.seed)
+        found = interval_of(ground.task, said, scores, rows, metric, ground.seed)
         out[metric] = {"value": value, "low": finite(found.low), "high": finite(found.high), "n": len(rows)}
         out[metric] |= {"level": found.level, "method": found.method}
     gains = [_gain(ground, verdict.metric, e, (said, scores)) for e in entries if _simple(e) and e is not pick]
@@ -190,5 +190,5 @@ def _gain(ground: Ground, metric: str, entry: Entry, pick: tuple[Predictions, Sc
     rows = ground.split.test
     said = entry.answer(rows)
     scores = ground.task.score(said, rows)
-    found = compare_predictions(ground.task.score, pick, (said, scores), rows, metric, ground.seed)
+    found = compare_predictions(ground.task, pick, (said, scores), rows, metric, ground.seed)
     return {"over": entry.name, "value": scores.metrics[metric], **found.to_json()}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from sartor.position.intervals import Interval, bootstrap_metric, macro_f1_inter
 from sartor.position.selection import COST_AXES, Corrected, Cost, Ties, bbc, cheapest, ties
 from sartor.position.statistics import Comparison, paired, paired_macro_f1, paired_metric
 from sartor.predictions import LOWER_IS_BETTER, Integers, Predictions, Scores, better
+from sartor.task import Task
 
 DRAWS = 2000
 
@@ -46,13 +46,13 @@ def decide(ground: Ground, entries: Sequence[Entry], metric: str | None) -> Verd
         if better(metric, _scores(entry).metrics[metric], _scores(best).metrics[metric]):
             best = entry
     rows = ground.split.validation
-    compared = {e.name: compare(ground.task.score, e, best, rows, metric, ground.seed) for e in done if e is not best}
+    compared = {e.name: compare(ground.task, e, best, rows, metric, ground.seed) for e in done if e is not best}
     found = ties(best.name, compared)
     quality = {e.name: _scores(e).metrics[metric] for e in done}
     costs = {e.name: cost_triples(e) for e in done}
     picked = cheapest(found.tied, costs, quality, lower_is_better=lower)
     pick = next(e for e in done if e.name == picked)
-    points = [Point(e.name, interval(ground.task.score, e, rows, metric, ground.seed), cost_triples(e)) for e in done]
+    points = [Point(e.name, interval(ground.task, e, rows, metric, ground.seed), cost_triples(e)) for e in done]
     corrected = _corrected(done, metric, lower, ground.seed)
     return Verdict(
         metric,
@@ -65,16 +65,14 @@ def decide(ground: Ground, entries: Sequence[Entry], metric: str | None) -> Verd
     )
 
 
-def compare(
-    score: Callable[[Predictions, Rows], Scores], a: Entry, b: Entry, rows: Rows, metric: str, seed: int
-) -> Comparison:
+def compare(task: Task, a: Entry, b: Entry, rows: Rows, metric: str, seed: int) -> Comparison:
     """`a` against `b` on the same rows: by the metric's per-row evidence, else by resampling rows."""
     assert a.predictions is not None and b.predictions is not None
-    return compare_predictions(score, (a.predictions, _scores(a)), (b.predictions, _scores(b)), rows, metric, seed)
+    return compare_predictions(task, (a.predictions, _scores(a)), (b.predictions, _scores(b)), rows, metric, seed)
 
 
 def compare_predictions(
-    score: Callable[[Predictions, Rows], Scores],
+    task: Task,
     a: tuple[Predictions, Scores],
     b: tuple[Predictions, Scores],
     rows: Rows,
@@ -88,26 +86,22 @@ def compare_predictions(
     if metric == "macro_f1" and _single(a[0]):
         truth, said, other = _codes(rows, a[0]), _answers(a[0]), _answers(b[0])
         return dataclasses.replace(paired_macro_f1(truth, said, other, len(a[0].labels), seed=seed), metric=metric)
-    first, second = (_resampled(score, predictions, rows, metric) for predictions, _ in (a, b))
-    return paired_metric(first, second, len(rows), lower_is_better=lower, metric=metric, seed=seed, draws=300)
+    first, second = (task.metric(metric, predictions, rows) for predictions, _ in (a, b))
+    return paired_metric(first, second, len(rows), lower_is_better=lower, metric=metric, seed=seed, draws=1000)
 
 
-def interval(
-    score: Callable[[Predictions, Rows], Scores], entry: Entry, rows: Rows, metric: str, seed: int
-) -> Interval:
+def interval(task: Task, entry: Entry, rows: Rows, metric: str, seed: int) -> Interval:
     assert entry.predictions is not None
-    return interval_of(score, entry.predictions, _scores(entry), rows, metric, seed)
+    return interval_of(task, entry.predictions, _scores(entry), rows, metric, seed)
 
 
-def interval_of(
-    score: Callable[[Predictions, Rows], Scores], said: Predictions, scores: Scores, rows: Rows, metric: str, seed: int
-) -> Interval:
+def interval_of(task: Task, said: Predictions, scores: Scores, rows: Rows, metric: str, seed: int) -> Interval:
     """The metric with its 95 % interval: Wilson or exact for shares, the bootstrap for everything else."""
     items = scores.items.get(metric)
     if metric == "macro_f1" and _single(said):
         return macro_f1_interval(_codes(rows, said), _answers(said), len(said.labels), seed=seed)
     if items is None:
-        return bootstrap_metric(_resampled(score, said, rows, metric), len(rows), seed=seed, draws=300)
+        return bootstrap_metric(task.metric(metric, said, rows), len(rows), seed=seed, draws=1000)
     if set(np.unique(items)) <= {0.0, 1.0}:
         return proportion(int(items.sum()), len(items))
     return mean_interval(items, seed=seed)
@@ -176,15 +170,6 @@ def _codes(rows: Rows, said: Predictions) -> Integers:
 def _answers(said: Predictions) -> Integers:
     place = {label: i for i, label in enumerate(said.labels)}
     return np.array([place[str(v)] for v in said.values], dtype=np.int64)
-
-
-def _resampled(
-    score: Callable[[Predictions, Rows], Scores], said: Predictions, rows: Rows, metric: str
-) -> Callable[[Any], float]:
-    def value(where: Any) -> float:
-        return score(said.take(where), rows.take(where)).metrics.get(metric, float("nan"))
-
-    return value
 
 
 def _scores(entry: Entry) -> Scores:

@@ -6,6 +6,7 @@ Legend: N rows, B batch, C labels, D width.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -13,7 +14,8 @@ import numpy as np
 
 from sartor.errors import BadInput
 from sartor.part import learned
-from sartor.predictions import Floats, Predictions, Scores
+from sartor.predictions import Floats, Integers, Predictions, Scores
+from sartor.scoring import ONE, SEVERAL, TWO, Metric, items
 from sartor.task import Task
 
 if TYPE_CHECKING:
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
     from sartor.batch import Batch
     from sartor.body import Body
     from sartor.data.rows import Rows
-
-FLOOR = 1e-7
-"""Probabilities are kept this far from 0 and 1 in the log-loss: what 32-bit outputs can tell apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,14 +113,16 @@ class Classification(Task):
         return Predictions(rows.numbers, values, self.labels, probabilities)
 
     def score(self, predictions: Predictions, rows: Rows) -> Scores:
-        known = self._indicator(rows)
-        if known is None:
-            fix = "use `sartor predict` for rows without labels"
-            raise BadInput("EVAL_NO_LABELS", "the rows have no labels to score against", fix=fix, where=rows.source)
-        assert predictions.probabilities is not None
-        if self.several:
-            return _score_several(known, predictions.probabilities, self._chosen(predictions))
-        return _score_one(known, predictions.probabilities)
+        """One label: accuracy first; several: micro-F1 first. AUC where there are two labels and both occur."""
+        known, p, chosen = self._arrays(predictions, rows)
+        found = {name: metric(known, p, chosen) for name, metric in self._metrics().items()}
+        metrics = {name: value for name, value in found.items() if name != "auc" or value == value}
+        return Scores(metrics, items(known, p, chosen, self.several))
+
+    def metric(self, name: str, predictions: Predictions, rows: Rows) -> Callable[[Integers], float]:
+        known, p, chosen = self._arrays(predictions, rows)
+        value = self._metrics()[name]
+        return lambda where: value(known[where], p[where], chosen[where])
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -158,51 +159,30 @@ class Classification(Task):
                 known[i, place[label]] = 1.0
         return known
 
+    def _metrics(self) -> dict[str, Metric]:
+        if self.several:
+            return SEVERAL
+        return TWO if len(self.labels) == 2 else ONE
+
+    def _arrays(self, predictions: Predictions, rows: Rows) -> tuple[Floats, Floats, Floats]:
+        """(N, C) what is known, the probabilities, and what was chosen."""
+        known = self._indicator(rows)
+        if known is None:
+            fix = "use `sartor predict` for rows without labels"
+            raise BadInput("EVAL_NO_LABELS", "the rows have no labels to score against", fix=fix, where=rows.source)
+        assert predictions.probabilities is not None
+        return known, predictions.probabilities, self._chosen(predictions)
+
     def _sets(self, chosen: Any) -> Any:
         values = np.empty(len(chosen), dtype=object)
         values[:] = [tuple(label for label, on in zip(self.labels, row, strict=True) if on) for row in chosen]
         return values
 
     def _chosen(self, predictions: Predictions) -> Floats:
-        return np.array([[label in answer for label in self.labels] for answer in predictions.values], dtype=float)
-
-
-def _score_one(known: Floats, probabilities: Floats) -> Scores:
-    """accuracy, macro-F1, log-loss, Brier score, calibration error; AUC where there are two labels."""
-    from sklearn.metrics import f1_score, roc_auc_score
-
-    from sartor.position.calibration import calibration_error
-
-    truth, said = known.argmax(1), probabilities.argmax(1)
-    right = (truth == said).astype(float)
-    log_loss = -np.log(np.clip(probabilities[np.arange(len(truth)), truth], FLOOR, 1.0))
-    brier = ((probabilities - known) ** 2).sum(1)
-    labels = np.arange(known.shape[1])
-    metrics = {
-        "accuracy": float(right.mean()),
-        "macro_f1": float(f1_score(truth, said, average="macro", labels=labels, zero_division=0.0)),
-        "log_loss": float(log_loss.mean()),
-        "brier": float(brier.mean()),
-        "calibration_error": calibration_error(probabilities, truth),
-    }
-    if known.shape[1] == 2 and 0 < truth.sum() < len(truth):
-        metrics["auc"] = float(roc_auc_score(truth, probabilities[:, 1]))
-    return Scores(metrics, {"accuracy": right, "log_loss": log_loss, "brier": brier})
-
-
-def _score_several(known: Floats, probabilities: Floats, chosen: Floats) -> Scores:
-    """micro-F1 first; macro-F1, exact match, the share of right yes-or-no decisions, log-loss."""
-    from sklearn.metrics import f1_score
-
-    p = np.clip(probabilities, FLOOR, 1 - FLOOR)
-    log_loss = -(known * np.log(p) + (1 - known) * np.log(1 - p)).mean(1)
-    exact = (known == chosen).all(1).astype(float)
-    decisions = (known == chosen).mean(1)
-    metrics = {
-        "micro_f1": float(f1_score(known, chosen, average="micro", zero_division=0.0)),
-        "macro_f1": float(f1_score(known, chosen, average="macro", zero_division=0.0)),
-        "exact_match": float(exact.mean()),
-        "label_accuracy": float(decisions.mean()),
-        "log_loss": float(log_loss.mean()),
-    }
-    return Scores(metrics, {"exact_match": exact, "label_accuracy": decisions, "log_loss": log_loss})
+        """(N, C) 1 for every label that was answered."""
+        place = {label: i for i, label in enumerate(self.labels)}
+        chosen = np.zeros((len(predictions), len(self.labels)))
+        for i, answer in enumerate(predictions.values):
+            for label in answer if self.several else (answer,):
+                chosen[i, place[label]] = 1.0
+        return chosen

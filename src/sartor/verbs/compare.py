@@ -39,6 +39,6 @@ def compare(a: Any, b: Any, data: Any, *, hints: Hints = Hints(), metric: str | 
 
     said = [(p, made.task.score(p, rows)) for made in (first, second) for p in [made.answer(rows)]]
     metric = metric or said[0][1].headline
-    found = compare_predictions(first.task.score, said[0], said[1], rows, metric, seed=0)
+    found = compare_predictions(first.task, said[0], said[1], rows, metric, seed=0)
     metrics = {str(m.path): intervals(m.task, p, rows) for m, (p, _) in zip((first, second), said, strict=True)}
     return CompareResult(str(first.path), str(second.path), len(rows), found.to_json(), metrics)
