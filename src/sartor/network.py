@@ -32,11 +32,26 @@ class Network(nn.Module):
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
 
 
-def assemble(task: Task, backbone: Backbone, method: Method, *, steps: int, seed: int, fresh: bool = False) -> Network:
-    """Body + head + method. Weights that are drawn (the head, a fresh body, adapters) depend on `seed` alone."""
+def assemble(
+    task: Task,
+    backbone: Backbone,
+    method: Method,
+    *,
+    steps: int,
+    seed: int,
+    dropout: float | None = None,
+    fresh: bool = False,
+) -> Network:
+    """Body + head + method. Weights that are drawn (the head, a fresh body, adapters) depend on `seed` alone.
+
+    `dropout` is the body's; what a method inserts keeps its own.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         body = backbone.build(task.layout, fresh)
+        for module in body.modules():
+            if dropout is not None and isinstance(module, nn.Dropout):
+                module.p = dropout
         net = Network(body, task.head(body))
         method.apply(net, steps)
     return net.eval()

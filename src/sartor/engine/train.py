@@ -84,9 +84,7 @@ def prepare(recipe: Recipe, examples: Batch, start: Start | None = None) -> Run:
     recipe = recipe.settled()
     plan = recipe.plan
     steps = plan.steps(len(examples))
-    net = assemble(recipe.task, recipe.backbone, recipe.method, steps=steps, seed=plan.seed)
-    if plan.dropout is not None:
-        _set_dropout(net, plan.dropout)
+    net = assemble(recipe.task, recipe.backbone, recipe.method, steps=steps, seed=plan.seed, dropout=plan.dropout)
     if plan.head_start == "solved":
         if start is None:
             frozen = features(net.body, examples, resolve(plan.precision))
@@ -189,9 +187,3 @@ def train(run: Run, examples: Batch, held: Batch, rows: Rows) -> Iterator[Step |
 def _put(run: Run, weights: dict[str, Tensor]) -> None:
     for name, weight in run.net.trainable().items():
         weight.copy_(weights[name])
-
-
-def _set_dropout(net: Network, share: float) -> None:
-    for module in net.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = share
