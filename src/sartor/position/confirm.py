@@ -77,21 +77,26 @@ def _to_the_end(ground: Ground, entry: Entry, seconds: float) -> Iterator[Progre
     run.average = {}
     steps = max(run.done, min(_planned(ground, entry), run.done + _affordable(ground, entry, seconds)))
     run.recipe = with_steps(run.recipe, steps)
-    yield from _looked_at(ground, entry, run, steps)
+    yield from _looked_at(ground, entry, run, ground.budget.left - seconds)
     restore_best(run)
     finish(ground, entry, ground.base(run.recipe).start.seconds + run.seconds)
 
 
-def _looked_at(ground: Ground, entry: Entry, run: Run, steps: int) -> Iterator[Progress]:
-    every = max(1, math.ceil((steps - run.done) / LOOKS))
+def _looked_at(ground: Ground, entry: Entry, run: Run, end: float) -> Iterator[Progress]:
+    """Updates to the plan's end with looks on the way. Where the machine has become slower the end comes nearer, so that
+    `end` seconds of the budget are left."""
+    every = max(1, math.ceil(((run.recipe.plan.max_steps or 0) - run.done) / LOOKS))
     examples = ground.base(run.recipe).train
-    while run.done < steps and not tired(run):
-        until = min(run.done + every, steps)
-        for step in advance(run, examples, until):
-            if not math.isfinite(step.loss):
+    while run.done < (run.recipe.plan.max_steps or 0) and not tired(run):
+        steps = run.recipe.plan.max_steps or 0
+        for step in advance(run, examples, min(run.done + every, steps)):
+            if run.diverged:
                 return
             yield Progress("confirm", step.number, steps, ground.budget.left, entry.name)
         glance(ground, entry)
+        possible = run.done + _affordable(ground, entry, ground.budget.left - end)
+        if possible < steps:
+            run.recipe = with_steps(run.recipe, max(run.done, possible))
 
 
 def _repeat(ground: Ground, finalists: list[Entry], entries: list[Entry], reserve: float) -> Iterator[Progress]:
@@ -104,7 +109,7 @@ def _repeat(ground: Ground, finalists: list[Entry], entries: list[Entry], reserv
             start_run(ground, again)
             assert again.run is not None and entry.run is not None
             again.run.recipe = dataclasses.replace(again.run.recipe, plan=_same_end(again.run, entry.run))
-            for progress in _looked_at(ground, again, again.run, again.run.recipe.plan.max_steps or 0):
+            for progress in _looked_at(ground, again, again.run, reserve):
                 yield dataclasses.replace(
                     progress, stage="repeat", message=f"{entry.name}, seed {ground.seed + number}"
                 )
