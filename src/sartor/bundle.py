@@ -168,7 +168,10 @@ def verify(folder: Path) -> None:
         fix = "open it with the version of Sartor that wrote it, or a newer one"
         raise BadInput("BUNDLE_NEW", f"the bundle has format {listed.get('format')}", fix=fix, where=str(folder))
     fix = "copy the bundle again from where it was made"
-    files = listed.get("files", {})
+    files = listed.get("files")
+    if not isinstance(files, dict):
+        said = "'manifest.json' does not list files and their hashes"
+        raise BadInput("BUNDLE_FILE", said, fix=fix, where=str(folder))
     for name in sorted(_files(folder) | set(files)):
         if name not in files or Path(name).suffix in CODE:
             raise BadInput(

@@ -52,8 +52,9 @@ class Plan:
     def __post_init__(self) -> None:
         at_least = {"num_train_epochs": 0, "min_steps": 0, "per_device_train_batch_size": 1}
         at_least |= {"gradient_accumulation_steps": 1, "weight_decay": 0, "max_grad_norm": 0, "seed": 0}
+        at_least |= {"max_steps": 0, "eval_steps": 1, "early_stopping_patience": 1}
         for name, low in at_least.items():
-            if getattr(self, name) < low:
+            if getattr(self, name) is not None and getattr(self, name) < low:
                 raise BadInput("VALUE_RANGE", f"plan.{name} is {getattr(self, name)}", fix=f"give at least {low}")
         if self.learning_rate is not None and not 0 < self.learning_rate < 10:
             raise BadInput(

@@ -251,3 +251,19 @@ def test_a_checkpoint_of_another_recipe_is_refused(tiny_encoder: Path, tmp_path:
         f"error[CKPT_MISMATCH]: {tmp_path / 'last'}: the checkpoint is of another recipe. "
         "Fix: give the same words as before, or start again with --overwrite."
     )
+
+
+def test_the_average_is_the_published_polynomial_decay(tiny_encoder: Path) -> None:
+    """Shamir and Zhang 2013: w_t = (1 - (h + 1) / (t + h)) w_{t-1} + (h + 1) / (t + h) x_t, computed in numpy."""
+    run, encoded = begun(recipe(tiny_encoder, ROWS, max_steps=5), ROWS)
+    expected = np.zeros(0)
+    for t, _ in enumerate(steps(run, encoded), 1):
+        train.accumulate(run)
+        x = run.net.head.weight.detach().double().numpy()
+        share = (train.RECENT + 1) / (t + train.RECENT)
+        expected = x if t == 1 else (1 - share) * expected + share * x
+    np.testing.assert_allclose(run.average["head.weight"].numpy(), expected, rtol=1e-4, atol=1e-6)
+    now = weights(run)
+    with train.averaged(run):
+        assert torch.equal(run.net.head.weight, run.average["head.weight"])
+    assert same_bits(weights(run), now)

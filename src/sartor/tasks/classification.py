@@ -46,10 +46,10 @@ class Classification(Task):
             )
         several = rows.schema.kind(str(rows.schema.target)) == "labels"
         counts = Counter(label for t in targets for label in (t if several else [str(t)]))
-        labels = tuple(sorted(counts))
-        if len(labels) < 2 and not several:
+        labels = tuple(sorted({*counts, *rows.schema.labels}))
+        if len(counts) < 2 and not several:
             fix = "add rows of another class, or pass another --target"
-            raise BadInput("LABEL_SINGLE", f"every row has the label '{''.join(labels)}'", fix=fix, where=rows.source)
+            raise BadInput("LABEL_SINGLE", f"every row has the label '{''.join(counts)}'", fix=fix, where=rows.source)
         share = tuple(counts[label] / len(rows) for label in labels)
         return self.with_settings(labels=labels, several=several, frequency=share)
 
@@ -138,8 +138,8 @@ class Classification(Task):
 
         if self.class_weight == "none":
             return torch.ones(len(self.labels))
-        share = torch.tensor(self.frequency).clamp_min(1e-9)
-        return 1.0 / (len(self.labels) * share)
+        share = torch.tensor(self.frequency)
+        return torch.where(share > 0, 1.0 / (len(self.labels) * share.clamp_min(1e-9)), 1.0)
 
     def _indicator(self, rows: Rows) -> Floats | None:
         """(N, C) 1 where a row has the label; None where the rows have no targets."""
