@@ -12,7 +12,6 @@ from typing import Any
 
 from sartor.bundle import Bundle
 from sartor.data.hints import Hints
-from sartor.data.read import read
 from sartor.data.rows import Rows
 from sartor.errors import BadInput
 from sartor.predictions import Predictions
@@ -42,7 +41,7 @@ def unlabelled(bundle: Bundle, data: Any, hints: Hints) -> Rows:
     if hints.target is not None and hints.target != bundle.schema.target:
         fix = f"leave --target out, or rename the column to '{bundle.schema.target}'"
         raise BadInput("BUNDLE_TARGET", f"the bundle predicts '{bundle.schema.target}', not '{hints.target}'", fix=fix)
-    return data if isinstance(data, Rows) else read(data, like=bundle.schema, serving=True)
+    return bundle.rows(data)
 
 
 def intervals(task: Task, said: Predictions, rows: Rows, seed: int = 0) -> dict[str, dict[str, Any]]:

@@ -32,6 +32,8 @@ class RunFolder:
     def claim(cls, out: str | Path, *, resume: bool = False, overwrite: bool = False) -> RunFolder:
         """The folder for a new run, or for one that goes on. Raises `BadInput` where another run's results lie."""
         path = Path(out)
+        if path.exists() and not path.is_dir():
+            raise BadInput("OUT_NOT_DIR", "this is a file, not a folder", fix="choose another folder", where=str(out))
         if path.is_dir() and any(path.iterdir()) and not resume:
             if not overwrite:
                 fix = "choose another folder, or pass overwrite or resume"
@@ -51,11 +53,14 @@ class RunFolder:
         target = self.path / name
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
-        with beside.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.rename(target)
+        try:
+            with beside.open("w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.rename(target)
+        finally:
+            beside.unlink(missing_ok=True)
 
     def read_json(self, name: str) -> Any:
         """What `write_json` wrote, or None where there is nothing."""
