@@ -110,12 +110,16 @@ def look(run: Run, held: Batch, rows: Rows) -> Look:
     """Answers and scores on held-out rows; the weights are kept where they are the best so far."""
     said = outputs(run.net, held, resolve(run.recipe.plan.precision))
     predictions = run.recipe.task.answer(said, rows)
-    run.last = Look(run.done, run.seconds, run.recipe.task.score(predictions, rows), predictions)
-    loss = loss_of(run.last)
+    return note(run, Look(run.done, run.seconds, run.recipe.task.score(predictions, rows), predictions))
+
+
+def note(run: Run, seen: Look) -> Look:
+    """Take a look into account: its own, or that of another run whose network says the same (a common start)."""
+    run.last, loss = seen, loss_of(seen)
     if not run.losses or loss < min(known for _, known in run.losses):
         run.kept = {name: w.detach().clone() for name, w in run.net.trainable().items()}
     run.losses.append((run.done, loss))
-    return run.last
+    return seen
 
 
 @torch.no_grad()

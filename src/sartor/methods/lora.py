@@ -23,7 +23,7 @@ class LoRA(Method):
     About ten times full fine-tuning's rate, all layers (Thinking Machines 2025, LoRA Without Regret).
     """
 
-    learning_rate: ClassVar[float] = 1.5e-3
+    learning_rate: ClassVar[float] = 5e-4
 
     r: int = 16
     lora_alpha: float = 32.0

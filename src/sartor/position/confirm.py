@@ -83,7 +83,7 @@ def _to_the_end(ground: Ground, entry: Entry, seconds: float) -> Iterator[Progre
 
 
 def _looked_at(ground: Ground, entry: Entry, run: Run, end: float) -> Iterator[Progress]:
-    """Updates to the plan's end with looks on the way. Where the machine has become slower the end comes nearer, so that
+    """Updates to the plan's end with looks on the way. Where the machine became slower the end comes nearer, so that
     `end` seconds of the budget are left."""
     every = max(1, math.ceil(((run.recipe.plan.max_steps or 0) - run.done) / LOOKS))
     examples = ground.base(run.recipe).train

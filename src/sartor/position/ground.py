@@ -16,7 +16,7 @@ from sartor.data.rows import Rows
 from sartor.data.split import Split
 from sartor.engine.features import features
 from sartor.engine.precision import resolve
-from sartor.engine.train import Start, solve
+from sartor.engine.train import Look, Start, solve
 from sartor.position.clock import Budget
 from sartor.position.entry import Candidate
 from sartor.recipe import Recipe
@@ -31,6 +31,7 @@ class Base:
     """One backbone's view of the data: encoded once, its frozen features computed once.
 
     pace     seconds for a token in a forward pass
+    first    the look at held-out rows that every run from the solved head begins with
     solved   rows of the training part that the head was fitted on
     """
 
@@ -41,6 +42,7 @@ class Base:
     solved: Tensor
     start: Start
     seconds: float
+    first: Look | None = None
 
 
 @dataclass

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from sartor.engine.progress import Progress
-from sartor.engine.train import Look, accumulate, advance, averaged, look, prepare
+from sartor.engine.train import Look, accumulate, advance, averaged, look, note, prepare
 from sartor.errors import SartorError
 from sartor.position.calibration import cross_fitted_log_loss
 from sartor.position.entry import Entry
@@ -28,6 +28,8 @@ from sartor.predictions import LOWER_IS_BETTER, Floats
 from sartor.recipe import Recipe
 
 FINALISTS = 2
+TIMED = 4
+"""Updates that tell a family's pace; the first of them, which warms up, does not count."""
 LEAST_STEPS = 10
 """Updates in the first rung below which a race says nothing; fewer candidates enter instead."""
 AVERAGED = 4
@@ -102,6 +104,15 @@ def start_run(ground: Ground, entry: Entry) -> None:
     base = ground.base(_recipe(entry))
     entry.run = prepare(_recipe(entry), base.train, base.start)
     entry.status = "racing"
+    if entry.run.state is None:
+        return
+    solved = entry.run.recipe.plan.head_start == "solved"
+    if base.first is None or not solved:
+        first = glance(ground, entry)
+        base.first = first if solved else base.first
+        return
+    note(entry.run, base.first)
+    entry.looks.append(as_point(base.first))
 
 
 def glance(ground: Ground, entry: Entry) -> Look:
@@ -119,15 +130,15 @@ def as_point(seen: Look) -> dict[str, Any]:
 
 
 def _calibrate(ground: Ground, runners: list[Entry], paces: dict[str, float]) -> Iterator[Progress]:
-    """Three updates of every family's first guess tell how long one takes; they count as part of its run."""
+    """A few updates of every family's first guess tell how long one takes; they count as part of its run."""
     for entry in runners:
         if entry.family in paces:
             continue
         yield Progress("race", 0, None, ground.budget.left, f"timing {entry.name}")
         start_run(ground, entry)
         assert entry.run is not None
-        taken = [step.seconds for step in advance(entry.run, ground.base(_recipe(entry)).train, 3)]
-        paces[entry.family] = statistics.median(taken)
+        taken = [step.seconds for step in advance(entry.run, ground.base(_recipe(entry)).train, TIMED)]
+        paces[entry.family] = statistics.median(taken[1:] or taken)
 
 
 def _run_rung(ground: Ground, alive: list[Entry], number: int, until: int, rungs: int) -> Iterator[Progress]:
@@ -136,7 +147,6 @@ def _run_rung(ground: Ground, alive: list[Entry], number: int, until: int, rungs
         try:
             if entry.run is None:
                 start_run(ground, entry)
-                glance(ground, entry)
             assert entry.run is not None
             for step in advance(entry.run, ground.base(_recipe(entry)).train, until):
                 if not math.isfinite(step.loss):
