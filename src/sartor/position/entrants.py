@@ -84,7 +84,7 @@ def _recipe(family: str, task: Task, backbone: str, method: str, objective: str,
 def _spelled(text: str, task: Task, plan: Mapping[str, Any]) -> Candidate:
     backbone, plus, rest = text.partition("+")
     if not plus:
-        known = [*families(), *parts.names("baselines")]
+        known = {*families(), *parts.names("baselines")}
         if text.partition(":")[0] not in parts.names("baselines"):
             fix = f"{did_you_mean(text, known)}; or write backbone+method, such as minilm+lora:r=8@5e-4"
             raise BadInput("CANDIDATE_UNKNOWN", f"no candidate is called '{text}'", fix=fix)

@@ -1,0 +1,84 @@
+"""Which candidates enter: the shelf's files, what people spell, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sartor.data.rows import Column, Schema
+from sartor.errors import BadInput
+from sartor.position.entrants import enter, families, refuse_unfit, with_seed
+from text_samples import labelled, task_of
+
+ROWS = labelled(60)
+TASK = task_of(ROWS)
+
+
+def test_the_shelf_has_twelve_candidates_of_six_families() -> None:
+    found = enter(TASK, ROWS.schema, None, {})
+    assert len(found) >= 12
+    assert (
+        {c.family for c in found} == set(families()) == {"embedding_knn", "full", "lora", "majority", "probe", "tfidf"}
+    )
+
+
+def test_a_candidate_is_spelled_as_it_was_given() -> None:
+    given = ["tfidf", "minilm+lora:r=8@0.0005", "minilm+probe"]
+    assert [c.spelled() for c in enter(TASK, ROWS.schema, given, {})] == given
+
+
+def test_plan_settings_reach_every_recipe_and_rates_stay() -> None:
+    found = enter(TASK, ROWS.schema, ["full"], {"weight_decay": "0.5"})
+    plans = [c.recipe.plan for c in found if c.recipe is not None]
+    assert {p.weight_decay for p in plans} == {0.5}
+    assert len({p.learning_rate for p in plans}) == len(plans) > 1
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (
+            "tfdif",
+            "error[CANDIDATE_UNKNOWN]: no candidate is called 'tfdif'. Fix: did you mean 'tfidf'? "
+            "Known: embedding_knn, full, lora, majority, probe, tfidf; or write backbone+method, such as "
+            "minilm+lora:r=8@5e-4.",
+        ),
+        (
+            "minilm+lorra",
+            "error[PART_UNKNOWN]: no method is called 'lorra'. Fix: did you mean 'lora'? Known: full, lora, probe.",
+        ),
+        (
+            "minilm+lora@fast",
+            "error[VALUE]: plan.learning_rate is 'fast', not a number. Fix: write a number such as 0.1 or 1e-4.",
+        ),
+    ],
+)
+def test_what_is_misspelt_is_answered(given: str, sentence: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        enter(TASK, ROWS.schema, [given], {})
+    assert caught.value.sentence() == sentence
+
+
+def test_a_named_candidate_that_cannot_read_the_data_is_refused() -> None:
+    columns = (Column("age", "number", "given"), Column("label", "category", "given"))
+    with pytest.raises(BadInput) as caught:
+        enter(TASK, Schema(columns, "label", ("age",)), ["tfidf"], {})
+    assert caught.value.sentence() == (
+        "error[CANDIDATE_READS]: 'tfidf' reads text. Fix: give it a column of kind text: --kind COLUMN=KIND."
+    )
+
+
+def test_a_model_that_is_not_there_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    found = enter(TASK, ROWS.schema, [f"encoder:path={tmp_path}/nosuch+full"], {})
+    with pytest.raises(BadInput, match="there is no model folder"):
+        refuse_unfit(found)
+
+
+def test_a_repeat_differs_by_its_seed_alone() -> None:
+    first = enter(TASK, ROWS.schema, ["minilm+full@5e-5"], {})[0]
+    again = with_seed(first, 7)
+    assert first.recipe is not None
+    assert again.recipe is not None
+    assert (first.recipe.plan.seed, again.recipe.plan.seed) == (0, 7)
+    assert again.name == first.name
