@@ -13,6 +13,7 @@ import importlib.util
 import math
 import pkgutil
 import re
+import sys
 import types
 import typing
 from dataclasses import dataclass
@@ -113,7 +114,11 @@ def part(shelf: str, spelled: str) -> Part:
 
 
 def part_from_json(shelf: str, value: dict[str, Any]) -> Part:
-    """The part that `Part.to_json` wrote."""
+    """The part that `Part.to_json` wrote. A file gets no code imported: a user's own part must be there already."""
+    name = str(value["part"])
+    if "." in name and name not in sys.modules:
+        fix = f"import {name} in Python first, if you trust it"
+        raise BadInput("PART_FOREIGN", f"the file needs the part '{name}', which is not one of Sartor's", fix=fix)
     return build(part_class(shelf, str(value["part"])), {k: v for k, v in value.items() if k != "part"})
 
 

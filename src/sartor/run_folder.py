@@ -31,19 +31,25 @@ class RunFolder:
     @classmethod
     def claim(cls, out: str | Path, *, resume: bool = False, overwrite: bool = False) -> RunFolder:
         """The folder for a new run, or for one that goes on. Raises `BadInput` where another run's results lie."""
-        path = Path(out)
-        if path.exists() and not path.is_dir():
-            raise BadInput("OUT_NOT_DIR", "this is a file, not a folder", fix="choose another folder", where=str(out))
-        if path.is_dir() and any(path.iterdir()) and not resume:
-            if not overwrite:
-                fix = "choose another folder, or pass overwrite or resume"
-                raise BadInput("OUT_EXISTS", "the output folder exists and is not empty", fix=fix, where=str(out))
+        path = cls.free(out, resume=resume, overwrite=overwrite)
+        if path.is_dir() and not resume:
             for name in ("events.jsonl", "state.json", "report.json", "report.html"):
                 (path / name).unlink(missing_ok=True)
             for name in ("predictions", "candidates", "checkpoints", "bundle"):
                 shutil.rmtree(path / name, ignore_errors=True)
         path.mkdir(parents=True, exist_ok=True)
         return cls(path)
+
+    @staticmethod
+    def free(out: str | Path, *, resume: bool = False, overwrite: bool = False) -> Path:
+        """The path, if a run may write there; nothing is touched."""
+        path = Path(out)
+        if path.exists() and not path.is_dir():
+            raise BadInput("OUT_NOT_DIR", "this is a file, not a folder", fix="choose another folder", where=str(out))
+        if path.is_dir() and any(path.iterdir()) and not (resume or overwrite):
+            fix = "choose another folder, or pass overwrite or resume"
+            raise BadInput("OUT_EXISTS", "the output folder exists and is not empty", fix=fix, where=str(out))
+        return path
 
     def write_json(self, name: str, value: Any) -> None:
         self.write_text(name, json.dumps(value, ensure_ascii=False, indent=1, default=str) + "\n")

@@ -41,7 +41,7 @@ def summed_loss(logits: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float
 def test_the_logistic_head_is_scikit_learns_optimum(weighted: bool) -> None:
     features, y = draw()
     weights = torch.rand(N, generator=torch.Generator().manual_seed(3)) + 0.2 if weighted else torch.ones(N)
-    found = solve_logistic(features, one_hot(y, C).float(), False, weights, 0)
+    found = solve_logistic(features, one_hot(y, C).float(), weights, 0, None)
     z = standard(features)
     theirs = LogisticRegression(C=1 / found.penalty, tol=1e-10, max_iter=10_000)
     theirs.fit(z, y.numpy(), sample_weight=weights.numpy())
@@ -59,7 +59,7 @@ def test_the_logistic_head_is_scikit_learns_optimum(weighted: bool) -> None:
 def test_several_labels_are_fits_of_their_own() -> None:
     features, y = draw(1)
     targets = torch.stack([(y == 0) | (y == 1), y == 1, torch.arange(N) % 3 == 0], 1).float()
-    found = solve_logistic(features, targets, True, torch.ones(N), 0)
+    found = solve_logistic(features, targets, torch.ones(N), 0, torch.ones(targets.shape[1]))
     z = standard(features)
     mine = torch.sigmoid(features @ found.weight.T + found.bias).numpy()
     for label in range(3):  # the loss is the mean over labels, so that each label's own penalty is C times larger
@@ -70,7 +70,7 @@ def test_several_labels_are_fits_of_their_own() -> None:
 
 def test_the_penalty_is_the_one_with_the_least_cross_validated_loss() -> None:
     features, y = draw(2)
-    found = solve_logistic(features, one_hot(y, C).float(), False, torch.ones(N), 5)
+    found = solve_logistic(features, one_hot(y, C).float(), torch.ones(N), 5, None)
     order = np.random.default_rng(5).permutation(N)
     z, said = standard(features)[order], y.numpy()[order]
     folds = np.arange(N) % heads.FOLDS
@@ -92,7 +92,7 @@ def test_few_rows_with_many_features_stay_calm() -> None:
     """Random labels: the strongest penalties win, and the held-out loss is that of the class shares."""
     rng = torch.Generator().manual_seed(0)
     features, y = torch.randn(60, 200, generator=rng), torch.arange(60) % 2
-    found = solve_logistic(features, one_hot(y, 2).float(), False, torch.ones(60), 0)
+    found = solve_logistic(features, one_hot(y, 2).float(), torch.ones(60), 0, None)
     assert found.penalty >= 100
     assert found.held_out_loss < 1.1 * np.log(2)
 
@@ -101,7 +101,7 @@ def test_a_constant_feature_is_no_infinity() -> None:
     features, y = draw(3)
     features[:, 0] = 7.0
     for found in (
-        solve_logistic(features, one_hot(y, C).float(), False, torch.ones(N), 0),
+        solve_logistic(features, one_hot(y, C).float(), torch.ones(N), 0, None),
         solve_ridge(features, y[:, None].float()),
     ):
         assert found.weight.isfinite().all()
@@ -112,7 +112,7 @@ def test_a_constant_feature_is_no_infinity() -> None:
 def test_the_search_may_use_fewer_rows_but_the_fit_uses_all(monkeypatch: pytest.MonkeyPatch) -> None:
     features, y = draw(4)
     monkeypatch.setattr(heads, "LARGEST_SEARCH", 60)
-    found = solve_logistic(features, one_hot(y, C).float(), False, torch.ones(N), 0)
+    found = solve_logistic(features, one_hot(y, C).float(), torch.ones(N), 0, None)
     theirs = LogisticRegression(C=1 / found.penalty, tol=1e-10, max_iter=10_000).fit(standard(features), y.numpy())
     mine = torch.softmax(features @ found.weight.T + found.bias, 1).numpy()
     np.testing.assert_allclose(mine, theirs.predict_proba(standard(features)), atol=5e-3)

@@ -7,10 +7,13 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import digamma
 from sklearn.metrics import f1_score, roc_auc_score
 
+from sartor.position import intervals
+from sartor.position.calibration import calibration_error
 from sartor.position.intervals import (
     Interval,
     acceleration,
@@ -123,7 +126,7 @@ def test_a_resample_counts_rows_and_blocks_do_not_show(monkeypatch):
     assert whole.shape == (40, 50)
     assert (whole.sum(1) == 50).all()
     assert whole.mean(0).std() < 0.5
-    monkeypatch.setattr("sartor.position.intervals.BLOCK", 333)
+    monkeypatch.setattr(intervals, "BLOCK", 333)
     assert (np.concatenate(list(resamples(50, 40, seed=5))) == whole).all()
 
 
@@ -273,3 +276,18 @@ def test_an_interval_is_plain_json():
     assert Interval(0.5, 0.4, 0.6, 100).to_json() == {
         "value": 0.5, "low": 0.4, "high": 0.6, "n": 100, "level": 0.95, "method": "Wilson",
     }  # fmt: skip
+
+
+def test_a_statistic_that_resampling_only_raises_keeps_its_value_inside_its_bounds() -> None:
+    """A calibration error of rows that are perfectly calibrated: every resample shows more of it."""
+    draw = np.random.default_rng(3)
+    p = draw.uniform(0.5, 1.0, size=400)
+    right = draw.random(400) < p
+    probabilities = np.stack([p, 1 - p], 1)
+
+    def error(rows: NDArray[np.int64]) -> float:
+        return calibration_error(probabilities[rows], (~right[rows]).astype(np.int64))
+
+    found = bootstrap_metric(error, 400, seed=0, draws=400)
+    assert found.low <= found.value <= found.high
+    assert found.low < found.value

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import f1_score
 
+from sartor.position import statistics
 from sartor.position.intervals import mean_interval
 from sartor.position.statistics import (
     expected_discordance,
@@ -148,7 +149,7 @@ def test_many_sign_flips_and_the_normal_limit_agree(monkeypatch):
     difference = np.random.default_rng(4).normal(0.06, 1.0, size=(900, 2))
     sampled = sign_flip(difference, 0, 20_000)
     again = sign_flip(difference, 0, 20_000)
-    monkeypatch.setattr("sartor.position.statistics.LARGE", 100)
+    monkeypatch.setattr(statistics, "LARGE", 100)
     limit = sign_flip(difference, 0, 20_000)
     assert (sampled == again).all()
     assert sampled == pytest.approx(limit, abs=0.012)

@@ -34,8 +34,9 @@ class Solved:
     held_out_loss: float
 
 
-def solve_logistic(features: Tensor, targets: Tensor, several: bool, weights: Tensor, seed: int) -> Solved:
-    """features (N, D), targets (N, C) one-hot or several-hot, weights (N,) of the rows."""
+def solve_logistic(features: Tensor, targets: Tensor, weights: Tensor, seed: int, several: Tensor | None) -> Solved:
+    """features (N, D), targets (N, C), weights (N,) of the rows; `several`: (C,) weights of the
+    labels, each a yes-or-no of its own; None where a row has one label."""
     mean, scale = features.mean(0), features.std(0).clamp_min(1e-6)
     x = (features - mean) / scale
     few = torch.from_numpy(np.random.default_rng(seed).permutation(len(x))[:LARGEST_SEARCH])
@@ -45,7 +46,7 @@ def solve_logistic(features: Tensor, targets: Tensor, several: bool, weights: Te
     return Solved(weight, b[0] - weight @ mean, penalty, held_out)
 
 
-def _choose_penalty(x: Tensor, targets: Tensor, several: bool, weights: Tensor) -> tuple[float, float]:
+def _choose_penalty(x: Tensor, targets: Tensor, several: Tensor | None, weights: Tensor) -> tuple[float, float]:
     """The penalty with the least held-out loss; stops once weakening it has made things worse."""
     folds = torch.arange(len(x)) % FOLDS
     kept = torch.stack([weights * (folds != f) for f in range(FOLDS)])  # (F, N)
@@ -62,15 +63,21 @@ def _choose_penalty(x: Tensor, targets: Tensor, several: bool, weights: Tensor) 
     return best
 
 
-def _losses(logits: Tensor, targets: Tensor, several: bool) -> Tensor:
+def _losses(logits: Tensor, targets: Tensor, several: Tensor | None) -> Tensor:
     """(N,)"""
-    if several:
-        return functional.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(-1)
+    if several is not None:
+        each = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        return (each * several).mean(-1)
     return -(functional.log_softmax(logits, -1) * targets).sum(-1)
 
 
 def _lbfgs(
-    x: Tensor, targets: Tensor, several: bool, weights: Tensor, penalty: float, start: tuple[Tensor, Tensor] | None
+    x: Tensor,
+    targets: Tensor,
+    several: Tensor | None,
+    weights: Tensor,
+    penalty: float,
+    start: tuple[Tensor, Tensor] | None,
 ) -> tuple[Tensor, Tensor]:
     """Weights (F, D, C), biases (F, C) that minimise sum_n weights[f, n] loss_n + penalty / 2 |W_f|^2 for every f."""
     from scipy.optimize import minimize
@@ -97,14 +104,13 @@ def _lbfgs(
     return flat[:size].reshape(f, d, c), flat[size:].reshape(f, c)
 
 
-def _value_and_slope(logits: Tensor, targets: Tensor, several: bool, weights: Tensor) -> tuple[Tensor, Tensor]:
+def _value_and_slope(logits: Tensor, targets: Tensor, several: Tensor | None, weights: Tensor) -> tuple[Tensor, Tensor]:
     """The weighted loss over all folds, and its derivative by the logits (F, N, C)."""
-    if several:
+    if several is not None:
         c = logits.shape[-1]
-        losses = functional.binary_cross_entropy_with_logits(logits, targets.expand_as(logits), reduction="none").mean(
-            -1
-        )
-        slope = (torch.sigmoid(logits) - targets) / c
+        each = functional.binary_cross_entropy_with_logits(logits, targets.expand_as(logits), reduction="none")
+        losses = (each * several).mean(-1)
+        slope = (torch.sigmoid(logits) - targets) * several / c
     else:
         logp = functional.log_softmax(logits, -1)
         losses = -(logp * targets).sum(-1)

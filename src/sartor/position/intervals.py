@@ -116,6 +116,10 @@ def macro_f1_interval(
     return Interval(found.value, low, high, len(true), level, "BCa bootstrap")
 
 
+MOST_BIAS = 1.0
+"""Normal deviates between a value and the median of its replicates beyond which percentiles are not trusted."""
+
+
 @dataclass(frozen=True)
 class Resampled:
     """A statistic, its (B,) bootstrap replicates and its acceleration: the bounds and the p-value that they give."""
@@ -125,12 +129,19 @@ class Resampled:
     acceleration: float
 
     def bounds(self, level: float) -> tuple[float, float]:
-        """The bias-corrected and accelerated percentiles (Efron 1987, eq. 2.3)."""
+        """The bias-corrected and accelerated percentiles (Efron 1987, eq. 2.3).
+
+        Where resampling itself moves the statistic (a calibration error only grows), percentiles would miss the value;
+        then the basic bootstrap's bounds, turned round the value (Davison and Hinkley 1997, eq. 5.6).
+        """
         from scipy.special import ndtr, ndtri
 
         if len(self.replicates) == 0:
             return -math.inf, math.inf
         bias = self._bias()
+        if abs(bias) > MOST_BIAS:
+            high, low = 2 * self.value - np.quantile(self.replicates, [(1 - level) / 2, (1 + level) / 2])
+            return min(float(low), self.value), max(float(high), self.value)
         shifted = bias + np.asarray(ndtri([(1 - level) / 2, (1 + level) / 2]))
         shares = ndtr(bias + shifted / np.maximum(1 - self.acceleration * shifted, 1e-3))
         low, high = np.quantile(self.replicates, shares)

@@ -101,7 +101,8 @@ def interval_of(task: Task, said: Predictions, scores: Scores, rows: Rows, metri
     if metric == "macro_f1" and _single(said):
         return macro_f1_interval(_codes(rows, said), _answers(said), len(said.labels), seed=seed)
     if items is None:
-        return bootstrap_metric(task.metric(metric, said, rows), len(rows), seed=seed, draws=1000)
+        found = bootstrap_metric(task.metric(metric, said, rows), len(rows), seed=seed, draws=1000)
+        return dataclasses.replace(found, low=max(0.0, found.low)) if metric in LOWER_IS_BETTER else found
     if set(np.unique(items)) <= {0.0, 1.0}:
         return proportion(int(items.sum()), len(items))
     return mean_interval(items, seed=seed)

@@ -83,8 +83,9 @@ class Classification(Task):
 
         assert batch.targets is not None
         targets = batch.targets if self.several else one_hot(batch.targets, len(self.labels))
-        weights = torch.ones(len(batch)) if self.several else self._weights()[batch.targets]
-        found = solve_logistic(features, targets.float(), self.several, weights, seed)
+        each = self._weights()
+        weights = torch.ones(len(batch)) if self.several else each[batch.targets]
+        found = solve_logistic(features, targets.float(), weights, seed, each if self.several else None)
         head.load_state_dict({"weight": found.weight, "bias": found.bias})
         return {"penalty": found.penalty, "held_out_loss": found.held_out_loss}
 

@@ -74,6 +74,7 @@ def finetune(
     `resume` goes on from the last look that an interrupted run of the same recipe kept in `out`.
     Raises `BadInput` before anything is written; an interrupted run keeps a checkpoint and raises `Interrupted`.
     """
+    RunFolder.free(out, resume=resume, overwrite=overwrite)
     opening = open_data(data, hints.aimed(target), task, validation, test, seed)
     recipe = Recipe(
         task=opening.task,

@@ -85,6 +85,7 @@ def position(
     Raises `BadInput` before anything is written; an interrupted course returns the verdict so far.
     """
     arrived = time.monotonic()
+    RunFolder.free(out, resume=resume, overwrite=overwrite)
     opening = open_data(data, hints.aimed(target), task, validation, test, seed)
     check_metric(metric, opening.task)
     seconds = duration(budget)
