@@ -100,14 +100,11 @@ def as_dicts(predictions: Predictions) -> list[dict[str, Any]]:
 
 
 def network_answer(net: Network, task: Task) -> Callable[[Rows], Predictions]:
-    """The deployed path of a network: encode, forward, answer."""
+    """The deployed path of a network: encode, forward, answer; in 32 bits, so that plain transformers says the same."""
     from sartor.engine.features import outputs
-    from sartor.engine.precision import resolve
-
-    precision = resolve("auto")
 
     def answer(rows: Rows) -> Predictions:
-        return task.answer(outputs(net, task.encode(rows, net.body), precision), rows)
+        return task.answer(outputs(net, task.encode(rows, net.body)), rows)
 
     return answer
 

@@ -24,7 +24,9 @@ class Network(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """(B, C) outputs."""
-        outputs: Tensor = self.head(self.body(batch))
+        features = self.body(batch).float()
+        with torch.autocast(features.device.type, enabled=False):  # the last product decides answers: always 32 bits
+            outputs: Tensor = self.head(features)
         return outputs
 
     def trainable(self) -> dict[str, nn.Parameter]:

@@ -112,13 +112,14 @@ def _measured(opening: Opening, run: Run, seconds: float, began: float) -> dict[
     answer = network_answer(run.net, run.recipe.task)
     timings, reference = measure({"": answer}, opening.split.validation, seconds=5.0)
     costs = timings[""].to_json() | {"train_seconds": {"value": seconds, "low": seconds, "high": seconds}}
-    parts = {"metrics": opening.split.validation, "test": opening.split.test}
+    parts = {"intervals": opening.split.validation, "test": opening.split.test}
     scored = {name: intervals(run.recipe.task, answer(rows), rows) for name, rows in parts.items()}
     return {
         "name": run.recipe.label(),
         "task": run.recipe.task.name,
         "recipe": run.recipe.to_json(),
         "labels": list(getattr(run.recipe.task, "labels", ())),
+        "metrics": {name: found["value"] for name, found in scored["intervals"].items()},
         **scored,
         "rows": len(opening.split.validation),
         "steps": run.done,

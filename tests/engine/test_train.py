@@ -149,7 +149,6 @@ def test_the_last_weights_stay_where_they_are_the_best(tiny_encoder: Path) -> No
         ([2.0, 1.0, 1.5, 1.2], 3, False),
         ([1.0, math.inf, math.inf, math.inf], 3, True),
         ([1.0, 2.0, 3.0, 4.0], None, False),
-        ([], 0, False),
     ],
 )
 def test_patience(tiny_encoder: Path, losses: list[float], patience: int | None, expected: bool) -> None:

@@ -78,7 +78,7 @@ def test_a_run_leaves_its_whole_story(folder: Path) -> None:
     report = json.loads((folder / "report.json").read_text("utf-8"))
     assert report["steps"] == 6
     assert [step for step, _ in report["losses"]] == [0, 2, 4, 6]
-    for part in ("metrics", "test"):
+    for part in ("intervals", "test"):
         for metric in ("accuracy", "macro_f1", "log_loss"):
             found = report[part][metric]
             assert found["low"] <= found["value"] <= found["high"]
@@ -94,7 +94,7 @@ def test_its_bundle_answers_with_the_reported_score(folder: Path) -> None:
     found = evaluate(folder / "bundle", frame().iloc[numbers["test"]])
     assert found.rows == len(numbers["test"])
     for metric, said in report["test"].items():
-        assert found.metrics[metric]["value"] == pytest.approx(said["value"], abs=1e-5), metric
+        assert found.metrics[metric] == pytest.approx(said["value"], abs=1e-5), metric
 
 
 @pytest.mark.parametrize("kind", SAMPLES)

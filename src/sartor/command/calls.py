@@ -88,7 +88,7 @@ def _finetune(call: Call, show: Show) -> Answer:
         progress=show,
     )
     result = done.to_json()
-    text = would(result) if "dry_run" in call.switches else _shown("scores", result)
+    text = would(result) if "dry_run" in call.switches else _shown("scores", _with_bounds(result))
     return Answer(result, text, str(result.get("bundle") or out))
 
 
@@ -145,7 +145,12 @@ def _evaluate(call: Call, show: Show) -> Answer:
 
     result = evaluate(call.arguments["bundle"], call.arguments["data"], hints=_hints(call.words)).to_json()
     headline = next(iter(result["metrics"].values()))
-    return Answer(result, _shown("scores", result), str(headline["value"]))
+    return Answer(result, _shown("scores", _with_bounds(result)), str(headline))
+
+
+def _with_bounds(result: dict[str, Any]) -> dict[str, Any]:
+    """The same with every metric's interval beside its value, as people read it."""
+    return {**result, "metrics": result["intervals"]}
 
 
 def _compare(call: Call, show: Show) -> Answer:

@@ -56,6 +56,13 @@ def cpuinfo_value(cpuinfo: Path, key: str) -> str | None:
     return next((value.strip() for name, _, value in pairs if name.strip() == key), None)
 
 
+def place() -> str:
+    """The device that work runs on: a GPU where torch sees one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def autocast(precision: str, device: str) -> AbstractContextManager[None]:
     """Where matrix products run in `precision`; weights and losses stay fp32."""
     if precision != "bf16":

@@ -17,7 +17,7 @@ from sartor.body import Body
 from sartor.data.rows import Rows
 from sartor.engine.features import features, outputs
 from sartor.engine.fit import State, Step, begin, fit
-from sartor.engine.precision import resolve
+from sartor.engine.precision import place, resolve
 from sartor.network import Network, assemble
 from sartor.predictions import LOWER_IS_BETTER, Predictions, Scores
 from sartor.recipe import Recipe
@@ -85,6 +85,7 @@ def prepare(recipe: Recipe, examples: Batch, start: Start | None = None) -> Run:
     plan = recipe.plan
     steps = plan.steps(len(examples))
     net = assemble(recipe.task, recipe.backbone, recipe.method, steps=steps, seed=plan.seed, dropout=plan.dropout)
+    net.to(place())
     if plan.head_start == "solved":
         if start is None:
             frozen = features(net.body, examples, resolve(plan.precision))

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 from sartor.bundle import network_answer
 from sartor.engine.features import outputs
-from sartor.engine.precision import resolve
 from sartor.engine.progress import Progress
 from sartor.engine.train import Run, advance, loss_of, restore_best, tired
 from sartor.position.entrants import with_seed, with_steps
@@ -56,7 +55,7 @@ def confirm(ground: Ground, entries: list[Entry], reserve: float) -> Iterator[Pr
 
 
 def finish(ground: Ground, entry: Entry, seconds: float) -> None:
-    """Score the candidate on the whole validation part, with its best weights."""
+    """Score the candidate on the whole validation part, with its best weights and as it will be served."""
     assert entry.run is not None and entry.candidate.recipe is not None
     run = entry.run
     entry.train_seconds = seconds
@@ -137,7 +136,7 @@ def _same_end(again: Run, first: Run) -> Plan:
 
 def _validated(ground: Ground, run: Run) -> tuple[Predictions, Scores]:
     base = ground.base(run.recipe)
-    said = outputs(run.net, base.validation, resolve(run.recipe.plan.precision))
+    said = outputs(run.net, base.validation)
     predictions = ground.task.answer(said, ground.split.validation)
     return predictions, ground.task.score(predictions, ground.split.validation)
 

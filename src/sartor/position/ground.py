@@ -15,7 +15,7 @@ from sartor.batch import Batch
 from sartor.data.rows import Rows
 from sartor.data.split import Split
 from sartor.engine.features import features
-from sartor.engine.precision import resolve
+from sartor.engine.precision import place, resolve
 from sartor.engine.train import Look, Start, solve
 from sartor.position.clock import Budget
 from sartor.position.entry import Candidate
@@ -85,7 +85,7 @@ def feel(ground: Ground, backbone: Backbone, recipe: Recipe, share: float) -> Ba
     head, which is said in the candidate's reason.
     """
     began = time.perf_counter()
-    body = backbone.build(ground.task.layout).eval()
+    body = backbone.build(ground.task.layout).eval().to(place())
     train = ground.task.encode(ground.split.train, body)
     validation = ground.task.encode(ground.split.validation, body)
     precision = resolve(recipe.plan.precision)

@@ -28,6 +28,7 @@ SLOPE = 0.2
 
 def pooled(hidden: Tensor, mask: Tensor, eps: float) -> Tensor:
     """(B, T, D) token vectors and their (B, T) mask -> (B, D) what the appended block and pooler give."""
+    hidden = hidden.float()  # a mean over many tokens, and norms: 32 bits under autocast too
     weights = mask.to(hidden.dtype).unsqueeze(-1)  # (B, T, 1)
     mean = (hidden * weights).sum(1) / weights.sum(1)  # (B, D)
     x = functional.layer_norm(MEAN * mean + hidden[:, 0], hidden.shape[-1:], eps=eps)

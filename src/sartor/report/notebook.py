@@ -22,3 +22,10 @@ def html_fragment(result: Result) -> str:
         columns=table.columns(found, headline(result)),
         rows=table.rows(found, headline(result)),
     )
+
+
+def block(text: str) -> str:
+    """Plain text as a notebook shows it; nothing in it is markup."""
+    from markupsafe import escape
+
+    return f"<pre>{escape(text)}</pre>"

@@ -38,6 +38,17 @@ class CheckResult:
         """Whether nothing stands in the way of training; warnings do not."""
         return not any(p.severity == "error" for p in self.problems)
 
+    def __repr__(self) -> str:
+        from sartor.report.terminal import lines_for_check
+
+        found = self.to_json()
+        return lines_for_check({**found, **found["schema"], **found["split"]})
+
+    def _repr_html_(self) -> str:
+        from sartor.report.notebook import block
+
+        return block(repr(self))
+
     def to_json(self) -> dict[str, Any]:
         return {
             "source": self.source,

@@ -21,6 +21,13 @@ class CompareResult:
     comparison: Mapping[str, Any]
     metrics: Mapping[str, Any]
 
+    def _repr_html_(self) -> str:
+        from sartor.report.notebook import block
+
+        c = self.comparison
+        bounds = f"{c['difference']:+.4f} [{c['low']:+.4f}, {c['high']:+.4f}], p = {c['p']:.3g}"
+        return block(f"{self.a} against {self.b} on {self.rows} rows: {c['metric']} {bounds}: {c['verdict']}")
+
     def to_json(self) -> dict[str, Any]:
         return {"a": self.a, "b": self.b, "rows": self.rows, **self.comparison, "metrics": dict(self.metrics)}
 

@@ -11,14 +11,28 @@ from sartor.data.hints import Hints
 
 @dataclass(frozen=True)
 class EvaluateResult:
-    """`metrics`: name -> value, low, high, level, method, n."""
+    """`metrics`: name -> value; `intervals`: name -> value, low, high, n, level, method."""
 
     bundle: str
     rows: int
-    metrics: Mapping[str, Any]
+    intervals: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        return {name: float(found["value"]) for name, found in self.intervals.items()}
 
     def to_json(self) -> dict[str, Any]:
-        return {"bundle": self.bundle, "rows": self.rows, "metrics": dict(self.metrics)}
+        return {"bundle": self.bundle, "rows": self.rows, "metrics": self.metrics, "intervals": dict(self.intervals)}
+
+    def __repr__(self) -> str:
+        from sartor.report.terminal import scores
+
+        return scores({**self.to_json(), "metrics": self.intervals})
+
+    def _repr_html_(self) -> str:
+        from sartor.report.notebook import block
+
+        return block(repr(self))
 
 
 def evaluate(bundle: Any, data: Any, *, hints: Hints = Hints()) -> EvaluateResult:  # noqa: B008

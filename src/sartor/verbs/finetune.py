@@ -41,12 +41,12 @@ class FinetuneResult:
     def __repr__(self) -> str:
         from sartor.report.terminal import scores
 
-        return scores(self.result)
+        return scores({**self.result, "metrics": self.result.get("intervals", {})})
 
     def _repr_html_(self) -> str:
-        import html
+        from sartor.report.notebook import block
 
-        return f"<pre>{html.escape(repr(self))}</pre>"
+        return block(repr(self))
 
 
 def finetune(
