@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from sartor.bundle import network_answer
 from sartor.engine.features import outputs
 from sartor.engine.progress import Progress
-from sartor.engine.train import Run, advance, loss_of, restore_best, tired
+from sartor.engine.train import Run, accumulate, advance, loss_of, restore_best
 from sartor.position.entrants import with_seed, with_steps
 from sartor.position.entry import Entry
 from sartor.position.ground import Ground
-from sartor.position.race import glance, start_run
+from sartor.position.race import AVERAGED, glance, start_run
 from sartor.position.statistics import paired
 from sartor.predictions import LOWER_IS_BETTER, Predictions, Scores
 from sartor.recipe import Plan
@@ -73,7 +73,6 @@ def _to_the_end(ground: Ground, entry: Entry, seconds: float) -> Iterator[Progre
     """Run to the plan's end, or to the last update that `seconds` allow, cooling down to it."""
     assert entry.run is not None
     run = entry.run
-    run.average = {}
     steps = max(run.done, min(_planned(ground, entry), run.done + _affordable(ground, entry, seconds)))
     run.recipe = with_steps(run.recipe, steps)
     yield from _looked_at(ground, entry, run, ground.budget.left - seconds)
@@ -82,20 +81,26 @@ def _to_the_end(ground: Ground, entry: Entry, seconds: float) -> Iterator[Progre
 
 
 def _looked_at(ground: Ground, entry: Entry, run: Run, end: float) -> Iterator[Progress]:
-    """Updates to the plan's end with looks on the way. Where the machine became slower the end comes nearer, so that
-    `end` seconds of the budget are left."""
+    """Updates to the plan's end with looks on the way: at the averaged weights and, at the end, at the last ones too.
+
+    Where the machine became slower the end comes nearer, so that `end` seconds of the budget are left. There is no early
+    stopping: what a run gains it gains while cooling down, and its best weights are kept in any case."""
     every = max(1, math.ceil(((run.recipe.plan.max_steps or 0) - run.done) / LOOKS))
     examples = ground.base(run.recipe).train
-    while run.done < (run.recipe.plan.max_steps or 0) and not tired(run):
+    while run.done < (run.recipe.plan.max_steps or 0):
         steps = run.recipe.plan.max_steps or 0
         for step in advance(run, examples, min(run.done + every, steps)):
             if run.diverged:
                 return
+            if step.number % AVERAGED == 0:
+                accumulate(run)
             yield Progress("confirm", step.number, steps, ground.budget.left, entry.name)
         glance(ground, entry)
         possible = run.done + _affordable(ground, entry, ground.budget.left - end)
         if possible < steps:
             run.recipe = with_steps(run.recipe, max(run.done, possible))
+    run.average = {}
+    glance(ground, entry)
 
 
 def _repeat(ground: Ground, finalists: list[Entry], entries: list[Entry], reserve: float) -> Iterator[Progress]:
