@@ -83,8 +83,8 @@ def _to_the_end(ground: Ground, entry: Entry, seconds: float) -> Iterator[Progre
 def _looked_at(ground: Ground, entry: Entry, run: Run, end: float) -> Iterator[Progress]:
     """Updates to the plan's end with looks on the way: at the averaged weights and, at the end, at the last ones too.
 
-    Where the machine became slower the end comes nearer, so that `end` seconds of the budget are left. There is no early
-    stopping: what a run gains it gains while cooling down, and its best weights are kept in any case."""
+    Where the machine became slower the end comes nearer, so that `end` seconds of the budget are left. There is no
+    early stopping: what a run gains it gains while cooling down, and its best weights are kept in any case."""
     every = max(1, math.ceil(((run.recipe.plan.max_steps or 0) - run.done) / LOOKS))
     examples = ground.base(run.recipe).train
     while run.done < (run.recipe.plan.max_steps or 0):
