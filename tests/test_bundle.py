@@ -248,7 +248,7 @@ def majority(folder: Path) -> Path:
     return save_baseline(folder, task, baseline, baseline.fit(task, rows), rows.schema, {}, "# x\n")
 
 
-@pytest.mark.parametrize("place", ["_write_words", "_sync"])
+@pytest.mark.parametrize("place", ["_write_words", "sync"])
 def test_a_save_that_fails_leaves_the_old_bundle_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from sartor import part as parts
 from sartor.data.rows import Rows, Schema
 from sartor.data.schema import narrowed
+from sartor.disk import sync
 from sartor.errors import BadInput
 from sartor.predictions import Predictions
 from sartor.recipe import Recipe
@@ -228,7 +228,7 @@ def _whole(folder: Path, write: Callable[[Path], None]) -> Path:
             made / MANIFEST, {"format": FORMAT, "files": {name: sha256(made / name) for name in sorted(_files(made))}}
         )
         for name in _files(made) | {MANIFEST}:
-            _sync(made / name)
+            sync(made / name)
         old = folder.parent / f".{folder.name}.old.{uuid.uuid4().hex[:8]}"
         if folder.exists():
             folder.rename(old)
@@ -237,7 +237,7 @@ def _whole(folder: Path, write: Callable[[Path], None]) -> Path:
         finally:
             if old.exists() and not folder.exists():
                 old.rename(folder)
-        _sync(folder.parent)
+        sync(folder.parent)
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(made, ignore_errors=True)
@@ -247,14 +247,6 @@ def _whole(folder: Path, write: Callable[[Path], None]) -> Path:
 def _files(folder: Path) -> set[str]:
     found = {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file() or f.is_symlink()}
     return found - {MANIFEST}
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _dump(path: Path, value: Any) -> None:

@@ -10,7 +10,6 @@ Order and randomness are functions of (seed, step), so no generator's state need
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import uuid
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from sartor.disk import sync
 from sartor.engine.train import Run
 from sartor.errors import BadInput
 from sartor.pretrained.gate import sha256
@@ -39,13 +39,13 @@ def save(run: Run, folder: Path) -> None:
         hashes = {name: sha256(beside / name) for name in FILES}
         (beside / "run.json").write_text(json.dumps({**facts, "sha256": hashes}), "utf-8")
         for file in (*beside.iterdir(), beside):
-            _sync(file)
+            sync(file)
         old = folder.with_name(f"{beside.name}.old")
         if folder.exists():
             folder.rename(old)
         beside.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
-        _sync(folder.parent)
+        sync(folder.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -86,11 +86,3 @@ def _restore_moments(run: Run, moments: dict[str, torch.Tensor]) -> None:
         kept.setdefault(int(place), {})[key] = value
     whole = run.state.optimizer.state_dict()
     run.state.optimizer.load_state_dict({**whole, "state": kept})
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
