@@ -95,7 +95,7 @@ class Recipe:
 
     def label(self) -> str:
         """A short name for tables: backbone + method, and the rate where it was chosen."""
-        rate = "" if self.plan.learning_rate is None else f" @{self.plan.learning_rate:g}"
+        rate = "" if self.plan.learning_rate is None or self.plan.max_steps == 0 else f" @{self.plan.learning_rate:g}"
         return f"{self.backbone.spelled()} + {self.method.spelled()}{rate}"
 
     def to_json(self) -> dict[str, Any]:

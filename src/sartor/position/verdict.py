@@ -132,7 +132,9 @@ def why(pick: Entry, best: Entry, found: Ties, done: Sequence[Entry], metric: st
     rival = by_name[rivals[0]]
     gain = f"gains {_points(_reversed(found.comparisons[rival.name]), metric)} over {rival.name}{_for(pick, rival)}"
     if len(found.tied) > 1:
-        ending = f"; {len(found.tied) - 1} more are not shown to be worse, and none of them is cheaper."
+        others = "1 other is" if len(found.tied) == 2 else f"{len(found.tied) - 1} others are"
+        cheaper = "and none is cheaper" if pick.costs is not None else "and costs were not measured"
+        ending = f"; {others} not shown to be worse, {cheaper}."
     else:
         ending = "; every other candidate is shown to be worse."
     return f"{pick.name} has the best {shown}, {value:.3f}: it {gain}{ending}"
