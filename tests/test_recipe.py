@@ -44,7 +44,7 @@ def test_its_label_is_short() -> None:
 
 
 def test_the_method_has_its_say() -> None:
-    assert recipe().settled().plan.learning_rate == 1.5e-3
+    assert recipe().settled().plan.learning_rate == 5e-4
     assert recipe().settled().settled() == recipe().settled()
 
 

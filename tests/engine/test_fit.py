@@ -97,7 +97,7 @@ def test_accumulation_equals_the_big_batch(tiny_encoder: Path, rows: Any) -> Non
         assert other.loss == pytest.approx(one.loss, rel=1e-5)
         assert other.grad_norm == pytest.approx(one.grad_norm, rel=1e-4)
     for name, value in weights(big).items():
-        torch.testing.assert_close(weights(cut)[name], value, rtol=1e-3, atol=2e-5)
+        torch.testing.assert_close(weights(cut)[name], value, rtol=1e-3, atol=1e-4)
 
 
 @dataclass(frozen=True, kw_only=True)

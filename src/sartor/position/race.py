@@ -44,10 +44,11 @@ WIDEST = 3.0
 
 @dataclass(frozen=True)
 class Heat:
-    """How a race is run: who enters, and the updates at which each rung ends."""
+    """How a race is run: who enters, the updates at which each rung ends, the first rung's share of the time."""
 
     entrants: list[Entry]
     rungs: list[int]
+    opening: float = 1.0
 
 
 def race(ground: Ground, entries: list[Entry], seconds: float) -> Iterator[Progress]:
@@ -61,10 +62,13 @@ def race(ground: Ground, entries: list[Entry], seconds: float) -> Iterator[Progr
     heat = plan(ground, runners, paces, ground.budget.left - end)
     for late in (e for e in runners if e not in heat.entrants):
         late.out("out of time", "the budget is too short to race it; give more time or name fewer candidates")
-    alive = heat.entrants
-    for number, until in enumerate(heat.rungs, 1):
-        yield from _run_rung(ground, alive, number, until, len(heat.rungs))
-        alive = _halve(ground, [e for e in alive if e.status == "racing"], number, until)
+    alive, opening = heat.entrants, (ground.budget.left - end) * heat.opening
+    for number, planned in enumerate(heat.rungs, 1):
+        until = planned if number == 1 else _possible(ground, alive, planned, ground.budget.left - end)
+        closing = ground.budget.left - (opening if number == 1 else math.inf)
+        yield from _run_rung(ground, alive, number, until, len(heat.rungs), closing)
+        alive = [e for e in alive if e.status == "racing"]
+        alive = _halve(ground, alive, number, until) if alive else []
         if len(alive) <= FINALISTS:
             return
 
@@ -84,7 +88,17 @@ def plan(ground: Ground, runners: list[Entry], paces: dict[str, float], seconds:
         entrants = entrants[:-1]
     most = min(_steps(ground, e) for e in entrants) // 2
     first = max(1, min(int(each), most // 2 ** (len(fields) - 1)))
-    return Heat(entrants, [first * 2**k for k in range(len(fields))])
+    work = [f * s for f, s in zip(fields, shares, strict=True)]
+    return Heat(entrants, [first * 2**k for k in range(len(fields))], work[0] / sum(work))
+
+
+def _possible(ground: Ground, alive: list[Entry], planned: int, seconds: float) -> int:
+    """The rung's end: as planned, or sooner where the machine has become slower; at least one update further."""
+    runs = [e.run for e in alive if e.run is not None]
+    done = max(run.done for run in runs)
+    looks = len(runs) * ground.base(_recipe(alive[0])).pace * _glance_tokens(ground, alive[0])
+    pace = sum(run.seconds / max(1, run.done) for run in runs)
+    return max(done + 1, min(planned, done + int((seconds - looks) / pace)))
 
 
 def judged_loss(ground: Ground, seen: Look) -> Floats:
@@ -141,8 +155,14 @@ def _calibrate(ground: Ground, runners: list[Entry], paces: dict[str, float]) ->
         paces[entry.family] = statistics.median(taken[1:] or taken)
 
 
-def _run_rung(ground: Ground, alive: list[Entry], number: int, until: int, rungs: int) -> Iterator[Progress]:
+def _run_rung(
+    ground: Ground, alive: list[Entry], number: int, until: int, rungs: int, late: float
+) -> Iterator[Progress]:
+    """Everybody to the rung's end; those whose turn comes when less than `late` seconds are left no longer start."""
     for i, entry in enumerate(alive):
+        if ground.budget.left < late and i >= FINALISTS:
+            entry.out("out of time", "the race's time was used up before its turn; give more time")
+            continue
         yield Progress("race", i, len(alive), ground.budget.left, f"rung {number} of {rungs}: {entry.name}")
         try:
             if entry.run is None:
