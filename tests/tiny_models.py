@@ -60,6 +60,25 @@ def distilbert(folder: Path) -> Path:
     return folder
 
 
+def modernbert(folder: Path) -> Path:
+    """Rotary positions, every other layer with a window of 8 tokens, norms in front."""
+    from transformers import BertTokenizer, ModernBertConfig, ModernBertForSequenceClassification
+
+    vocabulary = _wordpieces()
+    sizes = _sizes("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    special = {f"{name}_token_id": i for name, i in (("pad", 0), ("cls", 2), ("bos", 2), ("sep", 3), ("eos", 3))}
+    config = ModernBertConfig(
+        vocab_size=len(vocabulary),
+        max_position_embeddings=POSITIONS,
+        local_attention=8,
+        global_attn_every_n_layers=2,
+        **special,
+        **sizes,
+    )
+    _save(folder, ModernBertForSequenceClassification, config, BertTokenizer(vocab=vocabulary))
+    return folder
+
+
 def _wordpieces() -> dict[str, int]:
     letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *letters, *(f"##{c}" for c in letters)]

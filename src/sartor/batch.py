@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ class Batch:
     dense      name -> (N, ...) one array per row (images, numbers)
     targets    (N,) or (N, C), or None where there are none
     rows       (N,) the rows' numbers in the data
+    depth      blocks of the body whose work is done: `sequences["hidden"]` (S, D) is what the next one reads
     """
 
     rows: Tensor
@@ -24,6 +25,7 @@ class Batch:
     sequences: dict[str, Tensor] = field(default_factory=dict)
     dense: dict[str, Tensor] = field(default_factory=dict)
     targets: Tensor | None = None
+    depth: int = 0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -35,17 +37,32 @@ class Batch:
 
     def take(self, where: Tensor) -> Batch:
         """The rows at the positions `where` (B,), in that order."""
-        lengths = self.lengths[where]
-        offsets = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
-        starts = self.offsets[:-1][where] - offsets[:-1]
-        picked = torch.arange(int(offsets[-1])) + starts.repeat_interleave(lengths)
+        picked, offsets = self._tokens(where)
         return Batch(
             rows=self.rows[where],
             offsets=offsets,
             sequences={name: values[picked] for name, values in self.sequences.items()},
             dense={name: values[where] for name, values in self.dense.items()},
             targets=None if self.targets is None else self.targets[where],
+            depth=self.depth,
         )
+
+    def behind(self, depth: int, hidden: Tensor) -> Batch:
+        """The same rows with the work of the first `depth` blocks done: `hidden` (S, D)."""
+        return replace(self, sequences={**self.sequences, "hidden": hidden}, depth=depth)
+
+    def arranged(self, values: Tensor, order: Tensor) -> Tensor:
+        """(S, ...) values of the tokens of `take(order)` -> in this batch's order of tokens."""
+        out = torch.empty_like(values)
+        out[self._tokens(order)[0]] = values
+        return out
+
+    def _tokens(self, where: Tensor) -> tuple[Tensor, Tensor]:
+        """The tokens of the rows at `where`, in that order, and where each of these rows then begins."""
+        lengths = self.lengths[where]
+        offsets = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
+        starts = self.offsets[:-1][where] - offsets[:-1]
+        return torch.arange(int(offsets[-1])) + starts.repeat_interleave(lengths), offsets
 
     def padded(self, pad: dict[str, int], to: int | None = None) -> dict[str, Tensor]:
         """name -> (N, T) with `attention_mask`; positions past a row's end hold `pad[name]` (0 where not named)."""
@@ -54,6 +71,8 @@ class Batch:
         inside = torch.arange(longest)[None, :] < lengths[:, None]
         out: dict[str, Tensor] = {"attention_mask": inside.long()}
         for name, values in self.sequences.items():
+            if name == "hidden":
+                continue
             full = torch.full((len(self), longest), pad.get(name, 0), dtype=torch.long)
             full[inside] = values.long()
             out[name] = full

@@ -36,6 +36,14 @@ class Body(nn.Module):
     def blocks(self) -> list[nn.Module]:
         """The repeated units, in order from the input."""
 
+    def depth(self) -> int:
+        """Blocks from the input on whose outputs stay what they are in training; 0 where none, or not to be had."""
+        return 0
+
+    def prefix(self, batch: Batch, depth: int) -> Tensor:
+        """(S, D) what block `depth` reads, without what comes after; `batch.behind(depth, it)` goes on from there."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be left between its blocks")
+
     @abstractmethod
     def save(self, folder: Path, head: nn.Module, config: dict[str, Any]) -> None:
         """Write the ordinary transformers layout: body and head in one model that loads unmodified."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sartor.engine import precision
+from sartor.engine.operators import Operators
 
 
 @pytest.fixture
@@ -59,9 +60,8 @@ def test_what_was_asked_for_is_given_with_a_note_where_it_is_emulated(machine: P
     assert precision.note("bf16") is None
 
 
-def test_products_run_in_the_precision() -> None:
-    a = torch.ones(4, 4)
-    with precision.autocast("bf16", "cpu"):
-        assert (a @ a).dtype == torch.bfloat16
-    with precision.autocast("fp32", "cpu"):
-        assert (a @ a).dtype == torch.float32
+@pytest.mark.parametrize("asked", ["bf16", "fp32"])
+def test_products_run_in_the_precision(asked: str) -> None:
+    layer = torch.nn.Linear(4, 4)
+    with precision.running(Operators(layer, asked), asked)():
+        assert layer(torch.ones(2, 4)).dtype == {"bf16": torch.bfloat16, "fp32": torch.float32}[asked]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 from sartor.batch import Batch
 from sartor.body import Body
-from sartor.engine.precision import autocast
+from sartor.engine.operators import Operators
+from sartor.engine.precision import running
 from sartor.network import Network
 
 TOKENS = 2048
-"""Tokens in one pass, padding included: enough for the matrix units, little enough for the caches."""
+"""Tokens in one pass: enough for the matrix units, little enough for the caches."""
 
 
 def features(body: Body, examples: Batch, precision: str = "fp32") -> Tensor:
@@ -23,17 +24,17 @@ def features(body: Body, examples: Batch, precision: str = "fp32") -> Tensor:
 
 def outputs(net: Network, examples: Batch, precision: str = "fp32") -> Tensor:
     """(N, C) what the network says, dropout off."""
-    return torch.cat(list(_passes(net, net, examples, precision)))[_back(examples)]
+    return torch.cat(list(_passes(net, net.body, examples, precision)))[_back(examples)]
 
 
-def _passes(module: nn.Module, call: Callable[[Batch], Tensor], examples: Batch, precision: str) -> Iterator[Tensor]:
+def _passes(module: nn.Module, body: Body, examples: Batch, precision: str) -> Iterator[Tensor]:
     training = module.training
     module.eval()
-    device = next(module.parameters()).device.type
+    mode = running(Operators(body, precision), precision)
     try:
         for places in _by_length(examples):
-            with torch.no_grad(), autocast(precision, device):
-                yield call(examples.take(places)).float().cpu()
+            with torch.no_grad(), mode():
+                yield module(examples.take(places)).float().cpu()
     finally:
         module.train(training)
 

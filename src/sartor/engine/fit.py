@@ -17,18 +17,24 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from sartor.batch import Batch
+from sartor.engine.adamw import AdamW
+from sartor.engine.operators import Operators
 from sartor.engine.order import epoch_batches, step_seed
-from sartor.engine.precision import autocast, resolve
+from sartor.engine.precision import Mode, resolve, running
 from sartor.errors import BadInput
 from sartor.network import Network
 from sartor.recipe import Plan, Recipe
+
+
+LARGE_TABLE = 2048
+"""Rows of a table from which an update reads only a small part."""
 
 
 @dataclass
 class State:
     """What a run remembers besides the network's weights."""
 
-    optimizer: torch.optim.Optimizer
+    optimizer: AdamW
     step: int = 0
     whole: bool = True
     """False while an update is being applied: a signal that comes then leaves nothing worth keeping."""
@@ -58,7 +64,13 @@ def begin(net: Network, plan: Plan) -> State:
     matrices = [p for p in moving.values() if p.ndim > 1]
     vectors = [p for p in moving.values() if p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": plan.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return State(torch.optim.AdamW([g for g in groups if g["params"]], lr=rate(plan, 0, 1), fused=True))
+    return State(AdamW([g for g in groups if g["params"]], lr=rate(plan, 0, 1), tables=tables(net)))
+
+
+def tables(net: Network) -> list[Tensor]:
+    """The word tables that move and are large enough for their gradient to be worth taking by rows."""
+    inside = [m for m in net.body.modules() if isinstance(m, nn.Embedding) and m.num_embeddings >= LARGE_TABLE]
+    return [m.weight for m in inside if m.weight.requires_grad and m.weight.device.type == "cpu"]
 
 
 def rate(plan: Plan, step: int, steps: int) -> float:
@@ -85,6 +97,7 @@ def fit(net: Network, examples: Batch, recipe: Recipe, state: State) -> Iterator
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     precision = resolve(plan.precision)
     update = plan.per_device_train_batch_size * plan.gradient_accumulation_steps
+    operators = Operators(net.body, precision, state.optimizer.tables, state.optimizer.read)
     for batch in _from(examples, update, plan.seed, state.step):
         if state.step >= steps:
             return
@@ -93,11 +106,11 @@ def fit(net: Network, examples: Batch, recipe: Recipe, state: State) -> Iterator
         net.train()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(step_seed(plan.seed, state.step))
-            loss = _descend(net, recipe, batch, accelerator, precision)
-        norm = float(accelerator.clip_grad_norm_(_moving(net), plan.max_grad_norm or math.inf))
+            loss = _descend(net, recipe, batch, accelerator, running(operators, precision))
+        norm = state.optimizer.norm()
         state.whole = False
         if math.isfinite(loss) and math.isfinite(norm):
-            state.optimizer.step()
+            state.optimizer.step(shrink=min(1.0, (plan.max_grad_norm or math.inf) / (norm + 1e-6)))
             recipe.method.after_step(net, state.step)
         state.optimizer.zero_grad(set_to_none=True)
         net.eval()
@@ -113,13 +126,13 @@ def set_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
         group["lr"] = value
 
 
-def _descend(net: Network, recipe: Recipe, batch: Batch, accelerator: Accelerator, precision: str) -> float:
+def _descend(net: Network, recipe: Recipe, batch: Batch, accelerator: Accelerator, mode: Mode) -> float:
     """Gradients of the mean loss over the whole update, gathered in micro-batches."""
     size = recipe.plan.per_device_train_batch_size
     total = 0.0
     for start in range(0, len(batch), size):
         part = batch.take(torch.arange(start, min(start + size, len(batch))))
-        with autocast(precision, accelerator.device.type):
+        with mode():
             losses = recipe.objective(net, recipe.task, part)
         share = len(part) / len(batch)
         loss: Tensor = losses.float().sum() / len(batch) + share * recipe.method.penalty(net)
@@ -133,10 +146,6 @@ def _from(examples: Batch, size: int, seed: int, step: int) -> Iterator[Batch]:
     each = -(-len(examples) // size)
     epoch, first = divmod(step, each)
     while True:
-        for places in epoch_batches(examples.rows, examples.lengths, size, seed, epoch)[first:]:
+        for places in epoch_batches(examples.rows, size, seed, epoch)[first:]:
             yield examples.take(places)
         epoch, first = epoch + 1, 0
-
-
-def _moving(net: Network) -> list[nn.Parameter]:
-    return list(net.trainable().values())

@@ -7,9 +7,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-WINDOW = 16
-"""Batches whose rows are sorted by length together: most padding goes, and the mix of rows stays random."""
-
 Words = NDArray[np.uint64]
 
 
@@ -30,17 +27,11 @@ def step_seed(seed: int, step: int) -> int:
     return int(mixed(seed, step, 1)[0] >> np.uint64(1))
 
 
-def epoch_batches(rows: Tensor, lengths: Tensor, batch: int, seed: int, epoch: int) -> list[Tensor]:
-    """The epoch's batches as positions: every row once, rows of like length together, in a random order of batches.
+def epoch_batches(rows: Tensor, batch: int, seed: int, epoch: int) -> list[Tensor]:
+    """The epoch's batches as positions: every row once, in an order that knows nothing of their lengths.
 
-    rows (N,) row numbers, lengths (N,) tokens; the last batch of the epoch may be smaller.
+    rows (N,) row numbers; the last batch of the epoch may be smaller.
     """
     keys = mixed(seed, epoch, rows.numpy().astype(np.uint64))
-    shuffled = np.argsort(keys, kind="stable")
-    cut: list[NDArray[np.int64]] = []
-    for start in range(0, len(shuffled), WINDOW * batch):
-        window = shuffled[start : start + WINDOW * batch]
-        by_length = window[np.argsort(lengths.numpy()[window], kind="stable")]
-        cut += [by_length[i : i + batch] for i in range(0, len(by_length), batch)]
-    turn = np.argsort(mixed(seed, epoch, np.arange(len(cut), dtype=np.uint64), 2), kind="stable")
-    return [torch.from_numpy(cut[i].astype(np.int64)) for i in turn]
+    shuffled = torch.from_numpy(np.argsort(keys, kind="stable"))
+    return list(shuffled.split(batch))

@@ -6,11 +6,15 @@ bf16 only where the processor or the GPU multiplies it natively.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+
+if TYPE_CHECKING:
+    from sartor.engine.operators import Operators
 
 Asked = Literal["auto", "fp32", "bf16"]
 
@@ -63,9 +67,14 @@ def place() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def autocast(precision: str, device: str) -> AbstractContextManager[None]:
-    """Where matrix products run in `precision`; weights and losses stay fp32."""
+Mode = Callable[[], AbstractContextManager[Any]]
+"""Makes what a pass runs in."""
+
+
+def running(operators: Operators, precision: str) -> Mode:
+    """What passes run in: the loop's own operators on a processor, torch's autocast on a GPU."""
+    if place() == "cpu":
+        return lambda: operators
     if precision != "bf16":
-        return nullcontext()
-    context: AbstractContextManager[None] = torch.autocast(device, dtype=torch.bfloat16)
-    return context
+        return nullcontext
+    return lambda: torch.autocast("cuda", dtype=torch.bfloat16)

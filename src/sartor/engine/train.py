@@ -102,9 +102,11 @@ def advance(run: Run, examples: Batch, until: int) -> Iterator[Step]:
     for step in fit(run.net, examples, run.recipe, run.state):
         run.seconds += step.seconds
         run.diverged = not math.isfinite(step.loss)
-        yield step
         if run.diverged or step.number >= until:
+            run.state.optimizer.settle()
+            yield step
             return
+        yield step
 
 
 def look(run: Run, held: Batch, rows: Rows) -> Look:
@@ -127,6 +129,8 @@ def note(run: Run, seen: Look) -> Look:
 def accumulate(run: Run) -> None:
     """Take the weights as they stand into their average, the t-th with share (h + 1) / (t + h): polynomial decay
     (Shamir and Zhang 2013, arXiv 1212.1824). It shows before the end what cooling down would give."""
+    if run.state is not None:
+        run.state.optimizer.settle(unread=False)
     run.averaged += 1
     share = (RECENT + 1) / (run.averaged + RECENT)
     for name, weight in run.net.trainable().items():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sartor.batch import Batch
 from sartor.body import Body, Features
 from sartor.errors import BadInput, SartorError, one_line
-from sartor.pretrained import pooling
+from sartor.pretrained import packing, pooling, route
 from sartor.pretrained.gate import admit
 
 Pooling = Literal["mean", "native"]
@@ -45,6 +45,9 @@ class TextBody(Body):
         else:
             _replace(model, self.place, nn.Identity())
             self.model = model
+        self.packs = False
+        self.packs = self._agrees(self._packed)
+        self.enters = self.packs and how == "mean" and self._agrees(self._through_prefix)
 
     @property
     def heads(self) -> Mapping[str, nn.Module]:  # type: ignore[override]
@@ -62,16 +65,86 @@ class TextBody(Body):
         return Batch(rows=torch.arange(len(texts)), offsets=lengths.cumsum(0), sequences=flat)
 
     def forward(self, batch: Batch) -> Features:
-        """(B, D)"""
+        """(B, D). Real tokens only where the model can be packed; in stretches of like length otherwise."""
+        features: Tensor = self.dropout(
+            self._packed(batch) if self.packs and not _on_gpu(self) else self._padded(batch)
+        )
+        return features
+
+    def depth(self) -> int:
+        few = _few_rows(self.config)
+        return route.frozen_depth(self.blocks(), lambda: self._packed(few)) if self.enters else 0
+
+    def prefix(self, batch: Batch, depth: int) -> Tensor:
+        packed = packing.Packing.of(batch.lengths)
+        block = self.blocks()[depth]
+        try:
+            with route.leaving(block):
+                self.model(**self._words(packed, batch.take(packed.order)))
+        except route.Reached as reached:
+            return batch.arranged(reached.hidden[0, : packed.tokens], packed.order)
+        raise AssertionError("the pass never came to the block")
+
+    def _packed(self, batch: Batch) -> Tensor:
+        """(B, D) with no padding anywhere."""
+        packed = packing.Packing.of(batch.lengths)
+        ordered = batch.take(packed.order)
+        with self._entering(packed, ordered):
+            if self.how == "native":
+                with route.unpacking(self.blocks()[-1]):
+                    return packed.back(self.model(**self._words(packed, ordered)).logits)
+            hidden = self.model(**self._words(packed, ordered)).last_hidden_state[0, : packed.tokens]  # (S, D)
+        first = hidden[packed.lengths.cumsum(0) - packed.lengths].float()
+        means = pooling.row_means(hidden, packed.lengths)
+        return packed.back(pooling.pooled(means, first, self.config.layer_norm_eps))
+
+    def _words(self, packed: packing.Packing, ordered: Batch) -> dict[str, Any]:
+        sequences = {name: values for name, values in ordered.sequences.items() if name != "hidden"}
+        return route.packed_words(packed, sequences, _first_position(self.model))
+
+    def _entering(self, packed: packing.Packing, ordered: Batch) -> AbstractContextManager[None]:
+        if not ordered.depth:
+            return nullcontext()
+        blocks = self.model.get_submodule(self._block_list()[0][0].removeprefix("model.").rpartition(".")[0])
+        lookup = getattr(self.model, "embeddings", None)
+        hidden = packed.filled(ordered.sequences["hidden"])[None]
+        return route.entering(blocks, ordered.depth, hidden, lookup)
+
+    def _padded(self, batch: Batch) -> Tensor:
+        """(B, D) of rows padded to the longest of a stretch; the stretches are those that packing would attend in."""
+        packed = packing.Packing.of(batch.lengths)
+        places = torch.split(torch.arange(len(batch)), [s.rows for s in packed.stretches])
+        return packed.back(torch.cat([self._padded_stretch(batch.take(packed.order[some])) for some in places]))
+
+    def _padded_stretch(self, batch: Batch) -> Tensor:
         inputs = batch.padded({"input_ids": self.tokenizer.pad_token_id or 0})
         device = next(self.model.parameters()).device
         inputs = {name: values.to(device) for name, values in inputs.items()}
         if self.how == "native":
             features: Tensor = self.model(**inputs).logits
             return features
-        hidden = self.model(**inputs).last_hidden_state  # (B, T, D)
-        kept: Tensor = self.dropout(pooling.pooled(hidden, inputs["attention_mask"], self.config.layer_norm_eps))
-        return kept
+        hidden = self.model(**inputs).last_hidden_state.float()  # (B, T, D)
+        weights = inputs["attention_mask"].float().unsqueeze(-1)  # (B, T, 1)
+        means = (hidden * weights).sum(1) / weights.sum(1)
+        return pooling.pooled(means, hidden[:, 0], self.config.layer_norm_eps)
+
+    @torch.no_grad()
+    def _agrees(self, way: Callable[[Batch], Tensor]) -> bool:
+        """Whether another way through the model gives what padding gives, on a few short rows."""
+        few = _few_rows(self.config)
+        training = self.model.training
+        self.model.eval()
+        try:
+            return torch.allclose(way(few), self._padded_stretch(few), rtol=1e-3, atol=1e-4)
+        except Exception:  # whatever an architecture does not take: a bias of its own, no positions, another signature
+            return False
+        finally:
+            self.model.train(training)
+
+    def _through_prefix(self, batch: Batch) -> Tensor:
+        """The packed way, left in the middle and entered there again."""
+        half = len(self.blocks()) // 2
+        return self._packed(batch.behind(half, self.prefix(batch, half)))
 
     def linears(self) -> list[str]:
         inside = [name for name, _ in self._block_list()]
@@ -175,11 +248,21 @@ def _classifier(folder: Path, fresh: bool = False) -> Any:
 
     fix = "check that the folder holds a whole text encoder; save it again with save_pretrained"
     with _refused("MODEL_OPEN", "the model cannot be opened", fix, folder), quiet():
+        packing.register()
         if fresh:
-            return _classifier_from(AutoConfig.from_pretrained(folder))
-        return AutoModelForSequenceClassification.from_pretrained(
-            folder, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+            return _packable(_classifier_from(AutoConfig.from_pretrained(folder)))
+        return _packable(
+            AutoModelForSequenceClassification.from_pretrained(
+                folder, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+            )
         )
+
+
+def _packable(model: Any) -> Any:
+    """The model with the attention that takes packed rows, where its architecture lets one choose."""
+    if model.config._attn_implementation == "sdpa":
+        model.set_attn_implementation(packing.NAME)
+    return model
 
 
 @contextmanager
@@ -214,9 +297,25 @@ def _tokenizer(folder: Path) -> Any:
 def _longest(model: Any, asked: int) -> int:
     """`asked`, or as many tokens as the model has positions for; RoBERTa's kin leave the first ones to the padding."""
     positions = getattr(model.config, "max_position_embeddings", None) or asked
+    return min(asked, positions - _first_position(model))
+
+
+def _first_position(model: Any) -> int:
+    """The number of a row's first position."""
     tables = [m for name, m in model.named_modules() if name.endswith("position_embeddings")]
-    skipped = next((m.padding_idx + 1 for m in tables if getattr(m, "padding_idx", None) is not None), 0)
-    return min(asked, positions - skipped)
+    return next((m.padding_idx + 1 for m in tables if getattr(m, "padding_idx", None) is not None), 0)
+
+
+def _few_rows(config: Any) -> Batch:
+    """Three short rows of different lengths, of words that every vocabulary has."""
+    lengths = torch.tensor([5, 2, 7])
+    words = 5 + torch.arange(int(lengths.sum())) * 7 % (config.vocab_size - 5)
+    offsets = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
+    return Batch(rows=torch.arange(3), offsets=offsets, sequences={"input_ids": words.int()})
+
+
+def _on_gpu(module: nn.Module) -> bool:
+    return next(module.parameters()).device.type == "cuda"
 
 
 def _says_mean(folder: Path) -> bool:

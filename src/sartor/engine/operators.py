@@ -1,0 +1,200 @@
+"""Operators: what linear layers, norms, dropout and word tables cost in the loop, made as small as the machine allows.
+
+A mode that stands in for four of torch's functions while a pass runs, and changes nothing else:
+
+    linear      products in bf16 on the processor's matrix units; the 32-bit weights are cast once per update, frozen
+                ones once per run and laid out the way the units read them
+    layer_norm  sums in 32 bits, its result in bf16, so that no layer casts again what it reads
+    dropout     masks at the price of their random bits (pretrained/chance.py)
+    embedding   the gradient of a large table only for the rows that were read
+
+What `torch.autocast` does casts every input of every product anew and keeps the stream between layers in 32 bits: on two
+cores that was 8 to 15 % of a step. Only weights of the body are touched; the head stays in 32 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from sartor.pretrained.chance import kept, scaled
+
+Reader = Callable[[Tensor, Tensor], None]
+"""Told of (table, rows) before the rows are read."""
+
+HALF = torch.bfloat16
+
+
+class Operators(TorchFunctionMode):
+    """While this mode is active, the weights of `body` work in `precision` ("bf16" or "fp32").
+
+    `tables` are the embeddings whose gradient is wanted by rows; `read` hears which rows are about to be read.
+    """
+
+    def __init__(self, body: nn.Module, precision: str, tables: Iterable[Tensor] = (), read: Reader | None = None):
+        TorchFunctionMode.__init__(self)
+        self.mine = {id(p) for p in body.parameters()}
+        self.half = precision == "bf16"
+        self.tables = {id(p) for p in tables}
+        self.read = read
+        self.casts: dict[int, tuple[int, Tensor]] = {}
+        self.layouts: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        stand_in = STAND_INS.get(func)
+        if stand_in is not None:
+            found = stand_in(self, *args, **kwargs)
+            if found is not NotImplemented:
+                return found
+        return func(*args, **kwargs)
+
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:
+        if not self.half or id(weight) not in self.mine or x.dtype not in (torch.float32, HALF):
+            return NotImplemented
+        narrow = None if bias is None else self.cast(bias)
+        if weight.requires_grad or not PREPACKED:
+            return _Linear.apply(x.to(HALF), weight, bias, self.cast(weight), narrow)  # type: ignore[no-untyped-call]
+        return _FrozenLinear.apply(x.to(HALF), *self.laid_out(weight), bias, narrow, weight.shape[0])  # type: ignore[no-untyped-call]
+
+    def layer_norm(
+        self,
+        x: Tensor,
+        shape: Any,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        eps: float = 1e-5,
+    ) -> Any:
+        if not self.half or weight is None or id(weight) not in self.mine:
+            return NotImplemented
+        return torch.layer_norm(x, shape, weight, bias, eps).to(HALF)
+
+    def dropout(self, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
+        if not training or p == 0.0:
+            return x
+        return _Dropout.apply(x, p) if x.device.type == "cpu" and p < 1.0 else NotImplemented  # type: ignore[no-untyped-call]
+
+    def embedding(self, ids: Tensor, weight: Tensor, padding_idx: int | None = None, *rest: Any, **more: Any) -> Any:
+        if id(weight) not in self.tables:
+            return NotImplemented
+        rows, places = torch.unique(ids, return_inverse=True)
+        if self.read is not None:
+            self.read(weight, rows)
+        return _Lookup.apply(weight, ids, rows, places, padding_idx)  # type: ignore[no-untyped-call]
+
+    def cast(self, weight: Tensor) -> Tensor:
+        """The weight in bf16; cast again only after it has changed."""
+        known = self.casts.get(id(weight))
+        if known is None or known[0] != weight._version:
+            narrow = weight.detach().to(HALF) if known is None else known[1].copy_(weight.detach())
+            known = self.casts[id(weight)] = (weight._version, narrow)
+        return known[1]
+
+    def laid_out(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """A frozen weight and its transpose, prepacked for the matrix units."""
+        if id(weight) not in self.layouts:
+            narrow = weight.detach().to(HALF)
+            pack = torch.ops.mkldnn._reorder_linear_weight
+            self.layouts[id(weight)] = (pack(narrow, None), pack(narrow.t().contiguous(), None))
+        return self.layouts[id(weight)]
+
+
+STAND_INS: dict[Any, Callable[..., Any]] = {
+    functional.linear: Operators.linear,
+    functional.layer_norm: Operators.layer_norm,
+    functional.dropout: Operators.dropout,
+    functional.embedding: Operators.embedding,
+}
+
+
+def _prepacks() -> bool:
+    """Whether oneDNN's prepacked products are there and work."""
+    try:
+        x, w = torch.ones(2, 4, dtype=HALF), torch.ones(3, 4, dtype=HALF)
+        packed = torch.ops.mkldnn._reorder_linear_weight(w, None)
+        return bool((torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], "") == 4).all())
+    except (AttributeError, RuntimeError, NotImplementedError):
+        return False
+
+
+PREPACKED = _prepacks()
+
+
+class _Linear(torch.autograd.Function):
+    """y = x W^T + b in bf16; the gradients of W and b leave in bf16 and are summed up in 32 bits."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, narrow: Tensor, narrow_bias: Tensor | None
+    ) -> Tensor:
+        ctx.save_for_backward(x, narrow)
+        return functional.linear(x, narrow, narrow_bias)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, narrow = ctx.saved_tensors
+        rows = grad.reshape(-1, grad.shape[-1])
+        gx = grad @ narrow if ctx.needs_input_grad[0] else None
+        gw = rows.t() @ x.reshape(-1, x.shape[-1]) if ctx.needs_input_grad[1] else None
+        gb = rows.sum(0) if ctx.needs_input_grad[2] else None
+        return gx, gw, gb, None, None
+
+
+class _FrozenLinear(torch.autograd.Function):
+    """The same with a weight that does not move, prepacked for both directions; its bias may move."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, packed: Tensor, turned: Tensor, bias: Tensor | None, narrow: Tensor | None, width: int
+    ) -> Tensor:
+        ctx.save_for_backward(turned)
+        y: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, narrow, "none", [], "")
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (turned,) = ctx.saved_tensors
+        gx = None
+        if ctx.needs_input_grad[0]:
+            gx = torch.ops.mkldnn._linear_pointwise(grad.contiguous(), turned, None, "none", [], "")
+        gb = grad.reshape(-1, grad.shape[-1]).sum(0) if ctx.needs_input_grad[3] else None
+        return gx, None, None, gb, None, None
+
+
+class _Dropout(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, p: float) -> Tensor:
+        mask = kept(x.shape, p)
+        ctx.save_for_backward(mask)
+        ctx.p = p
+        return scaled(x, mask, p)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (mask,) = ctx.saved_tensors
+        return scaled(grad, mask, ctx.p), None
+
+
+class _Lookup(torch.autograd.Function):
+    """Rows of a table; its gradient is sparse: one row for each that was read."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, ids: Tensor, rows: Tensor, places: Tensor, padding_idx: int | None) -> Tensor:
+        ctx.save_for_backward(rows, places)
+        ctx.shape, ctx.padding = weight.shape, padding_idx
+        return weight.index_select(0, ids.reshape(-1)).view(*ids.shape, weight.shape[-1])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+        rows, places = ctx.saved_tensors
+        sums = torch.zeros(len(rows), ctx.shape[1], dtype=torch.float32)
+        sums.index_add_(0, places.reshape(-1), grad.reshape(-1, ctx.shape[1]).float())
+        if ctx.padding is not None and ctx.padding >= 0:
+            sums[rows == ctx.padding] = 0.0
+        sparse = torch.sparse_coo_tensor(rows[None], sums, ctx.shape, is_coalesced=True, check_invariants=False)
+        return sparse, None, None, None, None

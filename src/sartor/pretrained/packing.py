@@ -1,0 +1,313 @@
+"""Packing: the real tokens of many rows end to end, so that no layer ever works on padding.
+
+Linear layers, norms and activations see one long sequence (1, S, D). Attention is the only place where rows matter:
+rows of like length form a stretch and are attended together, padded to the longest of the stretch, which the stretches
+are chosen to make nearly free (Krell et al. 2021, arXiv 2107.02027, remove padding by packing too; here no row is
+joined to another and no mask of S x S is needed). A transformers model reaches this through its attention interface.
+
+Legend: S tokens of all rows, h heads, d width of a head, n rows of a stretch, T its longest row.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sartor.pretrained.chance import kept, scaled
+
+NAME = "sartor_packed"
+ROUND = 64
+"""Packed sequences are filled up to a multiple of this: the products' code is made once for each number of tokens."""
+STRETCH_COST = 6_000.0
+"""What one more stretch costs, in scores (elements of T x T): about 20 operations in forward and backward."""
+PADDED_TOKEN_COST = 60.0
+"""What one padded token costs per head besides its scores: its share of gathering and of the products."""
+MOST_SCORES = 1 << 19
+"""Scores per head in one stretch: they stay in the cache between the products."""
+UNSEEN = torch.finfo(torch.float32).min
+"""The score of a key that is not seen; finite, because places behind a row's end may see none at all."""
+KEEP_UNTIL = 64
+"""Rows longer than this have their attention weights computed again in the backward pass instead of kept."""
+
+
+@dataclass
+class Stretch:
+    """Rows of like length, attended together. Tokens `first` to `last` of the packed sequence are theirs."""
+
+    first: int
+    lengths: Tensor  # (n,)
+    indexes: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    @functools.cached_property
+    def rows(self) -> int:
+        return len(self.lengths)
+
+    @functools.cached_property
+    def longest(self) -> int:
+        return int(self.lengths[-1])
+
+    @functools.cached_property
+    def last(self) -> int:
+        return self.first + int(self.lengths.sum())
+
+    @functools.cached_property
+    def inside(self) -> Tensor | None:
+        """(n, T) which places hold a token, or None where all do."""
+        if int(self.lengths[0]) == self.longest:
+            return None
+        return torch.arange(self.longest) < self.lengths[:, None]
+
+    def index(self, heads: int) -> tuple[Tensor, Tensor]:
+        """into (n h T,): which row of (S h, d) stands there; back (tokens h,): where each (token, head) stands."""
+        if heads not in self.indexes:
+            places = torch.arange(self.longest).minimum(self.lengths[:, None] - 1)  # beyond the end: the last token
+            starts = self.first + self.lengths.cumsum(0) - self.lengths
+            tokens = starts[:, None] + places  # (n, T)
+            into = tokens[:, None, :] * heads + torch.arange(heads)[:, None]  # (n, h, T)
+            stands = torch.arange(into.numel()).view(into.shape).transpose(1, 2)  # (n, T, h)
+            inside = self.inside
+            back = stands.reshape(-1) if inside is None else stands[inside].reshape(-1)
+            self.indexes[heads] = into.reshape(-1), back
+        return self.indexes[heads]
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How rows lie in the packed sequence: in order of length, cut into stretches."""
+
+    order: Tensor  # (B,) the batch's rows from the shortest to the longest
+    lengths: Tensor  # (B,) theirs, in that order
+    stretches: list[Stretch]
+
+    @classmethod
+    def of(cls, lengths: Tensor) -> Packing:
+        order = torch.argsort(lengths, stable=True)
+        ordered = lengths[order]
+        ends = _cuts(ordered.tolist())
+        starts = [0, *ends[:-1]]
+        offsets = [0, *ordered.cumsum(0).tolist()]
+        made = [Stretch(offsets[a], ordered[a:b]) for a, b in zip(starts, ends, strict=True)]
+        return cls(order, ordered, made)
+
+    @functools.cached_property
+    def tokens(self) -> int:
+        """S, without what fills it up."""
+        return int(self.lengths.sum())
+
+    def positions(self) -> Tensor:
+        """(S,) each token's place in its row."""
+        starts = self.lengths.cumsum(0) - self.lengths
+        return torch.arange(self.tokens) - starts.repeat_interleave(self.lengths)
+
+    def filled(self, values: Tensor) -> Tensor:
+        """(S, ...) -> (S rounded up, ...), with zeros behind."""
+        short = -self.tokens % ROUND
+        return torch.cat([values, values.new_zeros(short, *values.shape[1:])]) if short else values
+
+    def unpacked(self, hidden: Tensor) -> Tensor:
+        """(S, D) -> (B, T, D), rows in packed order, zeros behind their ends."""
+        inside = torch.arange(int(self.lengths[-1])) < self.lengths[:, None]
+        out = hidden.new_zeros(*inside.shape, hidden.shape[-1])
+        out[inside] = hidden[: self.tokens]
+        return out
+
+    def back(self, features: Tensor) -> Tensor:
+        """(B, D) of rows in packed order -> in the batch's order."""
+        return features[torch.argsort(self.order)]
+
+
+def _cuts(lengths: list[int]) -> list[int]:
+    """Ends of the stretches: the cheapest partition of the sorted lengths (dynamic programme over where one ends)."""
+    best, came = [0.0], [0]
+    for end in range(1, len(lengths) + 1):
+        longest, cheapest, where = lengths[end - 1], float("inf"), end - 1
+        real = 0
+        for start in range(end - 1, -1, -1):
+            real += lengths[start]
+            count = end - start
+            if count > 1 and count * longest * longest > MOST_SCORES:
+                break
+            padded = count * longest - real
+            cost = best[start] + STRETCH_COST + count * longest * longest + PADDED_TOKEN_COST * padded
+            if cost < cheapest:
+                cheapest, where = cost, start
+        best.append(cheapest)
+        came.append(where)
+    ends, end = [], len(lengths)
+    while end:
+        ends.append(end)
+        end = came[end]
+    return ends[::-1]
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a query sees of its row: everything; with `causal` nothing later; only keys fewer than `window` away."""
+
+    scale: float
+    causal: bool = False
+    window: int | None = None
+
+
+class Attention(torch.autograd.Function):
+    """softmax(scale q k^T) v within every row; (S, h, d) tensors in and out, softmax in 32 bits."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, packing: Packing, sight: Sight, p: float) -> Tensor:
+        out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
+        out[packing.tokens :] = 0.0
+        ctx.packing, ctx.sight, ctx.p = packing, sight, p
+        ctx.save_for_backward(q, k, v)
+        ctx.kept = []
+        for stretch in packing.stretches:
+            qs, ks, vs = _gathered(stretch, q, k, v)
+            weights = _weights(stretch, qs, ks, sight)
+            mask = kept(weights.shape, p) if p else None
+            used = weights if mask is None else scaled(weights, mask, p)
+            _scatter(torch.bmm(used, vs), stretch, out)
+            ctx.kept.append((weights if stretch.longest <= KEEP_UNTIL else None, mask))
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v = ctx.saved_tensors
+        make = [torch.empty if t.shape == q.shape else torch.zeros for t in (q, k, v)]  # shared heads add up
+        tail = ctx.packing.tokens
+        grads = tuple(m(t.shape, dtype=t.dtype, device=t.device) for m, t in zip(make, (q, k, v), strict=True))
+        for whole in grads:
+            whole[tail:] = 0.0
+        for stretch, (weights, mask) in zip(ctx.packing.stretches, ctx.kept, strict=True):
+            parts = _stretch_backward(ctx, stretch, weights, mask, grad, q, k, v)
+            for part, whole in zip(parts, grads, strict=True):
+                _scatter(part, stretch, whole, q.shape[1])
+        return (*grads, None, None, None)
+
+
+def _stretch_backward(
+    ctx: Any, stretch: Stretch, weights: Tensor | None, mask: Tensor | None, grad: Tensor, *qkv: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of one stretch's queries, keys and values, (n h, T, d) each."""
+    qs, ks, vs = _gathered(stretch, *qkv)
+    (gs,) = _gathered(stretch, grad)
+    inside = stretch.inside
+    if inside is not None:  # what stands behind a row's end is another token's gradient
+        gs.view(stretch.rows, -1, *gs.shape[1:]).masked_fill_(~inside[:, None, :, None], 0.0)
+    if weights is None:
+        weights = _weights(stretch, qs, ks, ctx.sight)
+    used = weights if mask is None else scaled(weights, mask, ctx.p)
+    gv = torch.bmm(used.transpose(1, 2), gs)
+    inner = torch.bmm(gs, vs.transpose(1, 2))
+    if mask is not None:
+        inner = scaled(inner, mask, ctx.p)
+    scores = torch.ops.aten._softmax_backward_data(inner.float(), weights.float(), -1, torch.float32)
+    scores = scores.mul_(ctx.sight.scale).to(weights.dtype)
+    return torch.bmm(scores, ks), torch.bmm(scores.transpose(1, 2), qs), gv
+
+
+def _gathered(stretch: Stretch, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """(S, heads, d) -> (n h, T, d) each; a key or value head is shared where there are fewer of them."""
+    heads = tensors[0].shape[1]
+    into, _ = stretch.index(heads)
+    found = []
+    for t in tensors:
+        where = into if t.shape[1] == heads else _shared(into, heads, t.shape[1])
+        found.append(t.reshape(-1, t.shape[-1]).index_select(0, where).view(-1, stretch.longest, t.shape[-1]))
+    return tuple(found)
+
+
+def _shared(index: Tensor, heads: int, fewer: int) -> Tensor:
+    """The rows of (S fewer, d) for an index into (S heads, d): neighbouring heads share one."""
+    return index.div(heads, rounding_mode="floor") * fewer + (index % heads).div(heads // fewer, rounding_mode="floor")
+
+
+def _scatter(part: Tensor, stretch: Stretch, whole: Tensor, heads: int | None = None) -> None:
+    """(n h, T, d) -> the stretch's tokens of (S, heads, d); shared heads add up."""
+    heads = heads or whole.shape[1]
+    into, back = stretch.index(heads)
+    flat = part.view(-1, part.shape[-1])
+    if whole.shape[1] == heads:
+        rows = whole.view(-1, whole.shape[-1])[stretch.first * heads : stretch.last * heads]
+        torch.index_select(flat, 0, back, out=rows)
+        return
+    whole.view(-1, whole.shape[-1]).index_add_(0, _shared(into, heads, whole.shape[1])[back], flat[back])
+
+
+def _weights(stretch: Stretch, q: Tensor, k: Tensor, sight: Sight) -> Tensor:
+    """(n h, T, T) attention weights, in the products' precision."""
+    scores = torch.bmm(q, k.transpose(1, 2)).float().mul_(sight.scale)
+    hidden = _hidden(stretch, sight)
+    if hidden is not None:
+        scores.view(stretch.rows, -1, *scores.shape[1:]).masked_fill_(hidden, UNSEEN)
+    return torch.softmax(scores, -1).to(q.dtype)
+
+
+def _hidden(stretch: Stretch, sight: Sight) -> Tensor | None:
+    """(n or 1, 1, T or 1, T) what a query does not see."""
+    inside, longest = stretch.inside, stretch.longest
+    hidden = None if inside is None else ~inside[:, None, None, :]
+    if not sight.causal and (sight.window is None or longest <= sight.window):
+        return hidden
+    ahead = torch.arange(longest) - torch.arange(longest)[:, None]  # key's place minus query's
+    far = ahead > 0 if sight.causal else torch.zeros_like(ahead, dtype=torch.bool)
+    if sight.window is not None:
+        far = far | (ahead.abs() >= sight.window)
+    return far[None, None] if hidden is None else hidden | far
+
+
+UNKNOWN = ("position_bias", "softcap", "s_aux", "head_mask")
+"""What an attention may ask for besides the usual; a model that does is not packed."""
+
+
+def attend(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    packing: Packing | None = None,
+    **more: Any,
+) -> tuple[Tensor, None]:
+    """transformers' attention interface: packed where the body packed its tokens, torch's own otherwise.
+
+    query (1, h, S, d) packed or (B, h, T, d) padded; returns (1, S, h, d) or (B, T, h, d).
+    """
+    if packing is None:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        found: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **more
+        )
+        return found
+    if any(more.get(name) is not None for name in UNKNOWN):
+        raise NotImplementedError("this attention has a bias of its own")
+    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+    causal = bool(more.get("is_causal", getattr(module, "is_causal", False)))
+    sight = Sight(scale, causal, more.get("sliding_window"))
+    q, k, v = (t[0].transpose(0, 1) for t in (query, key, value))  # (S, heads, d)
+    out: Tensor = Attention.apply(q, k, v, packing, sight, dropout)  # type: ignore[no-untyped-call]
+    return out.unsqueeze(0), None
+
+
+def mask(*args: Any, attention_mask: Tensor | None = None, **more: Any) -> Tensor | None:
+    """transformers' mask interface: packed rows need none, padded ones torch's own."""
+    from transformers.masking_utils import sdpa_mask
+
+    if attention_mask is None:
+        return None
+    found: Tensor | None = sdpa_mask(*args, attention_mask=attention_mask, **more)
+    return found
+
+
+def register() -> None:
+    """Make the attention known to transformers; saying it twice changes nothing."""
+    from transformers import AttentionInterface
+    from transformers.masking_utils import AttentionMaskInterface
+
+    AttentionInterface.register(NAME, attend)
+    AttentionMaskInterface.register(NAME, mask)
