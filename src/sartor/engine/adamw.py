@@ -188,7 +188,11 @@ class AdamW(torch.optim.Optimizer):
         since, where = torch.unique(state["current"][rows], return_inverse=True)
         sums, decays, second = _missed(since.numpy(), step, state, group)
         (b1, b2), missed = group["betas"], (step - since).double()
-        column = lambda values: torch.as_tensor(values, dtype=torch.float32)[where][:, None]  # noqa: E731
+
+        def column(values: Any) -> Tensor:
+            """(k, 1) from a value for each last current step."""
+            return torch.as_tensor(values, dtype=torch.float32)[where][:, None]
+
         m, v = state["exp_avg"][rows], state["exp_avg_sq"][rows]
         moved = m / v.sqrt().add_(column(second)) * column(sums)
         weight.index_copy_(0, rows, weight[rows].mul_(column(decays)).sub_(moved))

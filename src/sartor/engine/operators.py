@@ -169,15 +169,15 @@ class _FrozenLinear(torch.autograd.Function):
 class _Dropout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, p: float) -> Tensor:
-        mask = kept(x.shape, p)
-        ctx.save_for_backward(mask)
+        keep = kept(x, p)
+        ctx.save_for_backward(keep)
         ctx.p = p
-        return scaled(x, mask, p)
+        return scaled(x, keep, p)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (mask,) = ctx.saved_tensors
-        return scaled(grad, mask, ctx.p), None
+        (keep,) = ctx.saved_tensors
+        return scaled(grad, keep, ctx.p), None
 
 
 class _Lookup(torch.autograd.Function):

@@ -34,4 +34,4 @@ def epoch_batches(rows: Tensor, batch: int, seed: int, epoch: int) -> list[Tenso
     """
     keys = mixed(seed, epoch, rows.numpy().astype(np.uint64))
     shuffled = torch.from_numpy(np.argsort(keys, kind="stable"))
-    return list(shuffled.split(batch))
+    return list(torch.split(shuffled, batch))

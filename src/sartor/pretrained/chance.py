@@ -12,15 +12,16 @@ from torch import Tensor
 LEVELS = 1 << 16
 
 
-def kept(shape: torch.Size, p: float) -> Tensor:
-    """A mask of `shape`, each element False with probability `p`; drawn from torch's own generator on the CPU."""
-    count = shape.numel()
+def kept(values: Tensor, p: float) -> Tensor:
+    """Ones and zeros in the shape and type of `values`, each 0 with probability `p`; from torch's own CPU generator.
+
+    Numbers, not truth values: torch multiplies by them at full speed, and casts a mask of truth values every time."""
+    count = values.numel()
     words = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
-    bits = words.view(torch.int16)[:count]
-    return (bits >= round(p * LEVELS) - LEVELS // 2).view(shape)
+    bits = words.view(torch.int16)[:count].view(values.shape)
+    return torch.ge(bits, round(p * LEVELS) - LEVELS // 2, out=torch.empty(values.shape, dtype=values.dtype))
 
 
-def scaled(values: Tensor, mask: Tensor, p: float) -> Tensor:
-    """`values` where `mask` holds, divided by 1 - p, and 0 elsewhere: in one pass, forward and backward alike."""
-    out: Tensor = torch.ops.aten.native_dropout_backward(values, mask, 1.0 / (1.0 - p))
-    return out
+def scaled(values: Tensor, keep: Tensor, p: float) -> Tensor:
+    """values * keep / (1 - p) in one pass; forward and backward alike."""
+    return torch.addcmul(values.new_zeros(()), values, keep, value=1.0 / (1.0 - p))

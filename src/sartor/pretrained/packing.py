@@ -17,12 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sartor.pretrained.chance import kept, scaled
+from sartor.pretrained.chance import kept
 
 NAME = "sartor_packed"
 ROUND = 64
 """Packed sequences are filled up to a multiple of this: the products' code is made once for each number of tokens."""
-STRETCH_COST = 6_000.0
+STRETCH_COST = 20_000.0
 """What one more stretch costs, in scores (elements of T x T): about 20 operations in forward and backward."""
 PADDED_TOKEN_COST = 60.0
 """What one padded token costs per head besides its scores: its share of gathering and of the products."""
@@ -41,6 +41,7 @@ class Stretch:
     first: int
     lengths: Tensor  # (n,)
     indexes: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    masks: dict[tuple[int, torch.dtype], Tensor] = field(default_factory=dict)
 
     @functools.cached_property
     def rows(self) -> int:
@@ -60,6 +61,15 @@ class Stretch:
         if int(self.lengths[0]) == self.longest:
             return None
         return torch.arange(self.longest) < self.lengths[:, None]
+
+    def ends(self, heads: int, dtype: torch.dtype) -> Tensor | None:
+        """(n h, 1, T) to add to scores so that keys behind a row's end are not seen, or None where there are none."""
+        if self.inside is None:
+            return None
+        if (heads, dtype) not in self.masks:
+            behind = torch.zeros(self.inside.shape, dtype=dtype).masked_fill_(~self.inside, UNSEEN / 2)
+            self.masks[heads, dtype] = behind.repeat_interleave(heads, 0)[:, None]
+        return self.masks[heads, dtype]
 
     def index(self, heads: int) -> tuple[Tensor, Tensor]:
         """into (n h T,): which row of (S h, d) stands there; back (tokens h,): where each (token, head) stands."""
@@ -166,10 +176,10 @@ class Attention(torch.autograd.Function):
         for stretch in packing.stretches:
             qs, ks, vs = _gathered(stretch, q, k, v)
             weights = _weights(stretch, qs, ks, sight)
-            mask = kept(weights.shape, p) if p else None
-            used = weights if mask is None else scaled(weights, mask, p)
-            _scatter(torch.bmm(used, vs), stretch, out)
-            ctx.kept.append((weights if stretch.longest <= KEEP_UNTIL else None, mask))
+            keep = kept(weights, p) if p else None
+            found = torch.bmm(_used(weights, keep), vs)
+            _scatter(found if keep is None else found.mul_(1.0 / (1.0 - p)), stretch, out)
+            ctx.kept.append((weights if stretch.longest <= KEEP_UNTIL else None, keep))
         return out
 
     @staticmethod
@@ -180,32 +190,43 @@ class Attention(torch.autograd.Function):
         grads = tuple(m(t.shape, dtype=t.dtype, device=t.device) for m, t in zip(make, (q, k, v), strict=True))
         for whole in grads:
             whole[tail:] = 0.0
-        for stretch, (weights, mask) in zip(ctx.packing.stretches, ctx.kept, strict=True):
-            parts = _stretch_backward(ctx, stretch, weights, mask, grad, q, k, v)
+        for stretch, (weights, keep) in zip(ctx.packing.stretches, ctx.kept, strict=True):
+            parts = _stretch_backward(ctx, stretch, weights, keep, grad, q, k, v)
             for part, whole in zip(parts, grads, strict=True):
                 _scatter(part, stretch, whole, q.shape[1])
         return (*grads, None, None, None)
 
 
 def _stretch_backward(
-    ctx: Any, stretch: Stretch, weights: Tensor | None, mask: Tensor | None, grad: Tensor, *qkv: Tensor
+    ctx: Any, stretch: Stretch, weights: Tensor | None, keep: Tensor | None, grad: Tensor, *qkv: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of one stretch's queries, keys and values, (n h, T, d) each."""
     qs, ks, vs = _gathered(stretch, *qkv)
     (gs,) = _gathered(stretch, grad)
     inside = stretch.inside
     if inside is not None:  # what stands behind a row's end is another token's gradient
-        gs.view(stretch.rows, -1, *gs.shape[1:]).masked_fill_(~inside[:, None, :, None], 0.0)
+        gs.view(stretch.rows, -1, *gs.shape[1:]).mul_(inside[:, None, :, None].to(gs.dtype))
     if weights is None:
         weights = _weights(stretch, qs, ks, ctx.sight)
-    used = weights if mask is None else scaled(weights, mask, ctx.p)
-    gv = torch.bmm(used.transpose(1, 2), gs)
+    if keep is not None:
+        gs.mul_(1.0 / (1.0 - ctx.p))
+    gv = torch.bmm(_used(weights, keep).transpose(1, 2), gs)
     inner = torch.bmm(gs, vs.transpose(1, 2))
-    if mask is not None:
-        inner = scaled(inner, mask, ctx.p)
-    scores = torch.ops.aten._softmax_backward_data(inner.float(), weights.float(), -1, torch.float32)
-    scores = scores.mul_(ctx.sight.scale).to(weights.dtype)
-    return torch.bmm(scores, ks), torch.bmm(scores.transpose(1, 2), qs), gv
+    if keep is not None:
+        inner.mul_(keep)
+    scores = torch.ops.aten._softmax_backward_data(inner.float(), weights.float(), -1, torch.float32).to(weights.dtype)
+    return _scaled(scores, ks, ctx.sight.scale), _scaled(scores.transpose(1, 2), qs, ctx.sight.scale), gv
+
+
+def _used(weights: Tensor, keep: Tensor | None) -> Tensor:
+    return weights if keep is None else weights * keep
+
+
+def _scaled(a: Tensor, b: Tensor, scale: float, plus: Tensor | None = None) -> Tensor:
+    """scale a b, plus `plus`: in the product itself, not in another pass."""
+    if plus is None:
+        return torch.baddbmm(a.new_empty(1, 1, 1), a, b, beta=0, alpha=scale)
+    return torch.baddbmm(plus, a, b, alpha=scale)
 
 
 def _gathered(stretch: Stretch, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -238,24 +259,21 @@ def _scatter(part: Tensor, stretch: Stretch, whole: Tensor, heads: int | None = 
 
 def _weights(stretch: Stretch, q: Tensor, k: Tensor, sight: Sight) -> Tensor:
     """(n h, T, T) attention weights, in the products' precision."""
-    scores = torch.bmm(q, k.transpose(1, 2)).float().mul_(sight.scale)
-    hidden = _hidden(stretch, sight)
-    if hidden is not None:
-        scores.view(stretch.rows, -1, *scores.shape[1:]).masked_fill_(hidden, UNSEEN)
+    ends = stretch.ends(len(q) // stretch.rows, q.dtype)
+    scores = _scaled(q, k.transpose(1, 2), sight.scale, ends).float()
+    far = _far(stretch.longest, sight)
+    if far is not None:
+        scores.masked_fill_(far, UNSEEN)
     return torch.softmax(scores, -1).to(q.dtype)
 
 
-def _hidden(stretch: Stretch, sight: Sight) -> Tensor | None:
-    """(n or 1, 1, T or 1, T) what a query does not see."""
-    inside, longest = stretch.inside, stretch.longest
-    hidden = None if inside is None else ~inside[:, None, None, :]
+def _far(longest: int, sight: Sight) -> Tensor | None:
+    """(T, T) keys that a query does not see though they are tokens of its row, or None where it sees them all."""
     if not sight.causal and (sight.window is None or longest <= sight.window):
-        return hidden
+        return None
     ahead = torch.arange(longest) - torch.arange(longest)[:, None]  # key's place minus query's
     far = ahead > 0 if sight.causal else torch.zeros_like(ahead, dtype=torch.bool)
-    if sight.window is not None:
-        far = far | (ahead.abs() >= sight.window)
-    return far[None, None] if hidden is None else hidden | far
+    return far if sight.window is None else far | (ahead.abs() >= sight.window)
 
 
 UNKNOWN = ("position_bias", "softcap", "s_aux", "head_mask")
