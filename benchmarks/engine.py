@@ -22,7 +22,7 @@ import numpy as np
 import ours
 import peers
 import torch
-from ruler import Pace, Spread, matrix_rate
+from ruler import Pace, Spread, matrix_rate, timed
 from sets import Material, load, material
 
 from sartor.batch import Batch
@@ -160,7 +160,9 @@ def _against(name: str, unit: str, mine: Sequence[float], theirs: Sequence[float
 
 
 def late(asked: dict[str, Any]) -> tuple[list[Line], dict[str, Any]]:
-    """LoRA in the last blocks: epochs after the first (what is frozen below need not run again), and all of them."""
+    """LoRA in the last blocks: epochs after the first (what is frozen below need not run again), and all of them.
+
+    The Trainer does the same work in every epoch, so its pace is that of one."""
     pool, method, epochs = load(asked["data"], asked["rows"]), asked["method"], asked["epochs"]
     name = f"{asked['data']} {method}"
     try:
@@ -169,13 +171,12 @@ def late(asked: dict[str, Any]) -> tuple[list[Line], dict[str, Any]]:
         return [Line(name, "tokens/s", None, None, None, "cached", f"not measured: {error}")], dict(asked)
     after: dict[str, list[float]] = {"sartor": [], "defaults": []}
     whole: list[float] = []
-    first = -(-len(pool) // peers.DEFAULT.batch)
-    given = {"batch": peers.DEFAULT.batch, "epochs": epochs}
+    batch = peers.DEFAULT.batch
     for repeat in range(asked["repeats"]):
-        examples = ours.encoded(pool)
         after["defaults"].append(peers.train(pool, made, peers.DEFAULT, warm=asked["warm"], seed=repeat).rate)
-        after["sartor"].append(ours.train(pool, method, **given, warm=first, seed=repeat, examples=examples).rate)
-        whole.append(ours.train(pool, method, **given, warm=0, seed=repeat, examples=examples).rate)
+        run = ours.steps(pool, method, ours.encoded(pool), batch=batch, epochs=epochs, seed=repeat)
+        after["sartor"].append(timed(*run, -(-len(pool) // batch)).rate)
+        whole.append(timed(*run, 0).rate)
     lines = [
         _against(f"{name}: epochs after the first", "tokens/s", after["sartor"], after["defaults"], "cached"),
         _against(f"{name}: all {epochs} epochs", "tokens/s", whole, after["defaults"], "none"),

@@ -51,17 +51,22 @@ def begun(material: Material, method: str, examples: Batch, batch: int, epochs: 
     return prepare(recipe_of(material.task, method, learning_rate=RATE, head_start="random", **given), examples)
 
 
-def train(
-    material: Material, method: str, *, batch: int, warm: int, epochs: float = 1.0, seed: int = 0, examples: Any = None
-) -> Pace:
-    """The pace of the steps after the first `warm`, data loading included. `warm` 0 counts from before the first."""
+def train(material: Material, method: str, *, batch: int, warm: int, seed: int = 0, examples: Any = None) -> Pace:
+    """The pace of one epoch's steps after the first `warm`, data loading included; 0 counts from before the first."""
     batches: Batch = encoded(material) if examples is None else examples
-    run = begun(material, method, batches, batch, epochs, seed)
+    return timed(*steps(material, method, batches, batch=batch, epochs=1.0, seed=seed), warm)
+
+
+def steps(
+    material: Material, method: str, examples: Batch, *, batch: int, epochs: float, seed: int
+) -> tuple[list[float], list[int]]:
+    """A whole run: the clock at its start and after every step, and the real tokens of every step."""
+    run = begun(material, method, examples, batch, epochs, seed)
     marks, tokens = [time.perf_counter()], []
-    for step in advance(run, batches, run.recipe.plan.steps(len(batches))):
+    for step in advance(run, examples, run.recipe.plan.steps(len(examples))):
         marks.append(time.perf_counter())
         tokens.append(step.tokens)
-    return timed(marks, tokens, warm)
+    return marks, tokens
 
 
 def probe(material: Material) -> float:
