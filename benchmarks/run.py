@@ -20,7 +20,7 @@ import yaml
 
 HERE = Path(__file__).parent
 SARTOR = Path(sys.executable).with_name("sartor")
-QUICK = ("startup",)
+QUICK = ("startup", "engine")
 
 
 def main(names: list[str]) -> None:
@@ -34,7 +34,8 @@ def main(names: list[str]) -> None:
         result = {"experiment": asked, "date": time.strftime("%Y-%m-%d"), "environment": environment(), "result": found}
         (HERE / "results").mkdir(exist_ok=True)
         (HERE / "results" / f"{name}.json").write_text(json.dumps(result, indent=1, default=str) + "\n", "utf-8")
-        print(json.dumps(found, indent=1, default=str))
+        if asked["kind"] not in TABLED:
+            print(json.dumps(found, indent=1, default=str))
 
 
 def startup(asked: dict[str, Any]) -> dict[str, Any]:
@@ -52,6 +53,7 @@ def startup(asked: dict[str, Any]) -> dict[str, Any]:
 def position(asked: dict[str, Any]) -> dict[str, Any]:
     """`sartor position` on the command line, then the same rows through scikit-learn alone, compared row by row."""
     from reference import compared
+    from sets import shared
 
     data = shared(asked["data"])
     with tempfile.TemporaryDirectory() as made:
@@ -71,13 +73,6 @@ def position(asked: dict[str, Any]) -> dict[str, Any]:
         wall = time.monotonic() - began
         result = json.loads(done.stdout)["result"]
         return {"wall_seconds": round(wall, 1), **_short(result), **compared(data, asked["target"], out)}
-
-
-def shared(name: str) -> Path:
-    folder = Path(os.environ.get("SARTOR_SHARED", HERE.parent.parent / "shared" / "data"))
-    if not (folder / name).exists():
-        sys.exit(f"there is no '{name}' in {folder}: set SARTOR_SHARED to the folder with the data sets")
-    return folder / name
 
 
 def _short(result: dict[str, Any]) -> dict[str, Any]:
@@ -109,7 +104,27 @@ def _cpu_ms(words: list[str]) -> float:
     return 1000 * (usage.ru_utime + usage.ru_stime)
 
 
-KINDS = {"startup": startup, "position": position}
+def engine(asked: dict[str, Any]) -> dict[str, Any]:
+    """Training and answering speed, memory and linearity, side by side with transformers' own tools."""
+    import engine as side_by_side
+
+    found = side_by_side.engine(asked)
+    print(side_by_side.table(found))
+    return found
+
+
+def audit(asked: dict[str, Any]) -> dict[str, Any]:
+    """Whether the fast engine learns what a plain 32-bit padded loop learns: curves at equal steps, final quality."""
+    import audit as against_plain
+
+    found = against_plain.audit(asked)
+    print(against_plain.table(found))
+    return found
+
+
+KINDS = {"startup": startup, "position": position, "engine": engine, "audit": audit}
+TABLED = ("engine", "audit")
+"""Kinds that print a table of their own; the numbers behind it are in the results file."""
 
 if __name__ == "__main__":
     main(sys.argv[1:])
