@@ -27,6 +27,8 @@ import torch
 from torch import Tensor
 
 MEMORY = 256
+MADE_UP = ("sums", "slack", "logs")
+"""By step s: the sum for a row last current at s; the same weighted for its e; the logarithm of all decays up to s."""
 BETAS = (0.9, 0.999)
 EPS = 1e-8
 
@@ -117,20 +119,26 @@ class AdamW(torch.optim.Optimizer):
             state["exp_avg_sq"] = torch.from_numpy(np.zeros(shape, dtype=np.float32))
             state["current"] = torch.zeros(shape[0], dtype=torch.int64)
             state["read"] = torch.zeros(shape[0], dtype=torch.bool)
-            state["sizes"], state["logs"] = torch.zeros(2, 64, dtype=torch.float64).unbind()
+            state |= {name: torch.zeros(64, dtype=torch.float64) for name in MADE_UP}
         else:
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(weight), torch.zeros_like(weight)
         self.state[weight] = state
 
     def _remember(self, weight: Tensor, group: dict[str, Any]) -> None:
-        """Keep this step's size and decay for the rows that miss it; both grow by doubling."""
+        """Add this step to what rows have missed that were last current at each of the `MEMORY` steps before it."""
         state, (b1, b2) = self.state[weight], group["betas"]
-        step = int(state["step"])
-        if step + 1 >= len(state["logs"]):
-            for name in ("sizes", "logs"):
+        step = int(state["step"]) + 1
+        if step >= len(state["logs"]):
+            for name in MADE_UP:
                 state[name] = torch.cat([state[name], torch.zeros_like(state[name])])
-        state["sizes"][step] = group["lr"] * math.sqrt(1 - b2 ** (step + 1)) / (1 - b1 ** (step + 1))
-        state["logs"][step + 1] = state["logs"][step] + math.log1p(-group["lr"] * group["weight_decay"])
+        first = max(0, step - MEMORY)
+        sums, slack, logs = (state[name].numpy() for name in MADE_UP)
+        missed = step - np.arange(first, step)
+        size = group["lr"] * math.sqrt(1 - b2**step) / (1 - b1**step) * (b1 / math.sqrt(b2)) ** missed
+        decay = 1 - group["lr"] * group["weight_decay"]
+        sums[first:step] = sums[first:step] * decay + size
+        slack[first:step] = slack[first:step] * decay + size * np.sqrt((1 - b2**step) / b2**missed)
+        logs[step] = logs[step - 1] + math.log(decay)
 
     def _rows(self, weight: Tensor, group: dict[str, Any], scale: Tensor | None) -> None:
         """One update of the rows that have a gradient."""
@@ -186,7 +194,7 @@ class AdamW(torch.optim.Optimizer):
             return
         (group,) = [g for g in self.param_groups if any(weight is w for w in g["params"])]
         since, where = torch.unique(state["current"][rows], return_inverse=True)
-        sums, decays, second = _missed(since.numpy(), step, state, group)
+        sums, decays, second = _missed(since.numpy(), step, state, group["eps"])
         (b1, b2), missed = group["betas"], (step - since).double()
 
         def column(values: Any) -> Tensor:
@@ -201,15 +209,8 @@ class AdamW(torch.optim.Optimizer):
         state["current"][rows] = step
 
 
-def _missed(since: Any, step: int, state: dict[str, Tensor], group: dict[str, Any]) -> tuple[Any, Any, Any]:
+def _missed(since: Any, step: int, state: dict[str, Tensor], eps: float) -> tuple[Any, Any, Any]:
     """For each last current step: the sum over the steps missed, the product of their decays, the e of the formula."""
-    b1, b2 = group["betas"]
-    steps = since[:, None] + np.arange(MEMORY)
-    powers, logs = np.arange(1, MEMORY + 1), state["logs"].numpy()
-    inside = np.minimum(steps, step - 1)
-    later = np.exp(logs[step] - logs[inside + 1])  # what a step moved decays in the steps after it
-    sizes = np.where(steps < step, state["sizes"].numpy()[inside] * later, 0.0) * (b1 / math.sqrt(b2)) ** powers
-    sums = sizes.sum(1)
-    weights = sizes / np.maximum(sums, np.finfo(float).tiny)[:, None]
-    eps = group["eps"] * (weights * np.sqrt((1 - b2 ** (steps + 1.0)) / b2**powers)).sum(1)
-    return sums, np.exp(logs[step] - logs[since]), eps
+    sums, slack, logs = (state[name].numpy() for name in MADE_UP)
+    ended = np.exp(logs[step] - logs[np.minimum(since + MEMORY, step)])  # after the last step that was added
+    return sums[since] * ended, np.exp(logs[step] - logs[since]), eps * slack[since] / sums[since]

@@ -22,7 +22,7 @@ from sartor.pretrained.chance import kept
 NAME = "sartor_packed"
 ROUND = 64
 """Packed sequences are filled up to a multiple of this: the products' code is made once for each number of tokens."""
-STRETCH_COST = 20_000.0
+STRETCH_COST = 30_000.0
 """What one more stretch costs, in scores (elements of T x T): about 20 operations in forward and backward."""
 PADDED_TOKEN_COST = 60.0
 """What one padded token costs per head besides its scores: its share of gathering and of the products."""
