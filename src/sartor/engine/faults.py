@@ -61,18 +61,22 @@ def within_memory(descend: Callable[[int], float], net: Network, batch: Batch, s
 
     The size that fits is remembered. Raises `BadEnvironment` where a single row does not fit.
     """
-    size = min(size, faults.at_once or size)
+    found = min(size, faults.at_once or size)
     while True:
         try:
-            return descend(size)
+            loss = descend(found)
+            break
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
         net.zero_grad(set_to_none=True)  # after the except, which holds the failed pass's tensors
-        size = min(size, len(batch))
-        if size == 1:
+        found = min(found, len(batch))
+        if found == 1:
             raise _too_large(batch)
-        size = faults.at_once = -(-size // 2)
+        found = -(-found // 2)
+    if found < size:
+        faults.at_once = found
+    return loss
 
 
 def _too_large(batch: Batch) -> BadEnvironment:
