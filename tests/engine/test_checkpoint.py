@@ -222,10 +222,72 @@ def test_it_replaces_older_ones_and_what_killed_saves_left(run: Run, tmp_path: P
     assert sorted(f.name for f in tmp_path.iterdir()) == ["000005-step-3", "mine"]
 
 
+OPERATIONS = {
+    checkpoint: ("save_file", "sync"),
+    shutil: ("rmtree",),
+    Path: ("mkdir", "rename", "unlink", "write_text"),
+}
+
+
+def test_killed_before_any_operation_on_the_disk_there_is_always_a_whole_one(
+    run: Run, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder as it lies before every single operation of a save is what a process killed there leaves behind."""
+    place = tmp_path / "checkpoints"
+    checkpoint.save(run, place)
+    old = weights(run)
+    bump(run)
+    left: list[Path] = []
+    copy = shutil.copytree  # which calls none of the operations below
+
+    def watched(function: Any) -> Any:
+        def call(*words: Any, **named: Any) -> Any:
+            with monkeypatch.context() as quiet:
+                for owner, name in originals:
+                    quiet.setattr(owner, name, originals[owner, name])
+                left.append(Path(copy(place, tmp_path / f"killed-{len(left)}")))
+            return function(*words, **named)
+
+        return call
+
+    originals = {(owner, name): getattr(owner, name) for owner, names in OPERATIONS.items() for name in names}
+    with monkeypatch.context() as patched:
+        for (owner, name), function in originals.items():
+            patched.setattr(owner, name, watched(function))
+        checkpoint.save(run, place)
+    found = [state_of(folder, tiny_encoder) for folder in [*left, place]]
+    renamed = next(i for i, folder in enumerate(left) if (folder / "000002-step-3").exists())
+    assert len(found) > 12
+    assert all(same_bits(state, old) for state in found[:renamed])
+    assert all(same_bits(state, weights(run)) for state in found[renamed:])
+    for folder in left:  # and the next save is as good as any
+        assert checkpoint.save(run, folder).exists()
+        assert len(list(folder.iterdir())) == 1
+        assert same_bits(state_of(folder, tiny_encoder), weights(run))
+
+
+def state_of(place: Path, encoder: Path) -> dict[str, torch.Tensor]:
+    again = fresh(encoder)
+    assert checkpoint.load(again, place)
+    return weights(again)
+
+
 def test_clearing_leaves_nothing(run: Run, tmp_path: Path) -> None:
     checkpoint.save(run, tmp_path / "checkpoints")
     checkpoint.clear(tmp_path / "checkpoints")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_half_cleared_is_none_and_not_a_damaged_one(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint.save(run, tmp_path)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.clear(tmp_path)
+    assert not checkpoint.load(run, tmp_path)
 
 
 def test_the_clock_says_when_to_save(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
