@@ -287,9 +287,15 @@ def test_a_gate_that_failed_is_exit_4(sartor: Run, monkeypatch: pytest.MonkeyPat
     assert (done.code, done.err) == (4, "error[LIMIT]: no candidate is below 1 MB. Fix: raise --max-size-mb.\n")
 
 
+NO_MEMORY = (
+    "error[MEMORY]: the memory of this machine does not suffice. "
+    "Fix: close other programs, or give fewer rows or a smaller batch."
+)
 ENVIRONMENT = {
-    MemoryError(): "error[MEMORY]: the memory of this machine does not suffice. "
-    "Fix: close other programs, or give fewer rows or a smaller batch.",
+    MemoryError(): NO_MEMORY,
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."): NO_MEMORY,
+    ValueError("I/O error: No space left on device (os error 28)"): "error[DISK_FULL]: the disk is full. "
+    "Fix: free some space.",
     OSError(
         28, "No space left on device", "runs/x"
     ): "error[DISK_FULL]: runs/x: the disk is full. Fix: free some space.",

@@ -108,3 +108,17 @@ def test_events_come_in_order(tmp_path: Path) -> None:
 )
 def test_a_candidates_place_is_inside_its_shelf(tmp_path: Path, name: str, file: str) -> None:
     assert RunFolder.claim(tmp_path).place("predictions", name, ".parquet") == tmp_path / "predictions" / file
+
+
+def test_events_that_happen_again_are_dropped_and_so_is_a_torn_line(tmp_path: Path) -> None:
+    folder = RunFolder.claim(tmp_path)
+    assert folder.drop_events(lambda _: True) is None
+    for number in range(4):
+        folder.record({"event": "step", "number": number})
+    with (tmp_path / "events.jsonl").open("a") as file:
+        file.write('{"event": "st')  # the disk was full
+    assert folder.drop_events(lambda event: event["number"] > 1) == 3
+    folder.record({"event": "resumed"})
+    found = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [e.get("number", e["event"]) for e in found] == [0, 1, "resumed"]
+    assert listing(tmp_path) == {"events.jsonl"}

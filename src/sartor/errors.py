@@ -12,7 +12,12 @@ An error is one sentence: `error[CODE]: where: what is wrong. Fix: what to do.`
 from __future__ import annotations
 
 import difflib
+import errno
+import re
 from collections.abc import Iterable
+
+_MEMORY = re.compile(r"DefaultCPUAllocator|(can't|cannot) allocate memory|out of memory|bad_alloc", re.IGNORECASE)
+_DISK = {errno.ENOSPC, errno.EDQUOT}
 
 
 class SartorError(Exception):
@@ -60,6 +65,21 @@ class Interrupted(SartorError):
         self.exit_code = 128 + signal_number
         name = {2: "Ctrl-C", 15: "SIGTERM"}.get(signal_number, f"signal {signal_number}")
         SartorError.__init__(self, "INTERRUPTED", f"stopped by {name}", fix=kept)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory did not suffice: Python's word for it, or one of torch's."""
+    torch_says = type(error).__name__ == "OutOfMemoryError" or (
+        isinstance(error, RuntimeError) and _MEMORY.search(str(error)) is not None
+    )
+    return isinstance(error, MemoryError) or torch_says
+
+
+def disk_full(error: BaseException) -> bool:
+    """Whether the disk, or the quota on it, is full: Python's word for it, or that of a library written in Rust."""
+    said = re.search(r"\(os error (\d+)\)", str(error))
+    number = error.errno if isinstance(error, OSError) else int(said[1]) if said else None
+    return number in _DISK
 
 
 def one_line(text: str) -> str:

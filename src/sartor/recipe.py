@@ -47,6 +47,9 @@ class Plan:
     early_stopping_patience: int | None = 3
     """Looks without a better held-out loss before the run ends at its best weights; none: never stop early."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    nonfinite: Literal["skip", "halve", "stop"] = "skip"
+    """What follows an update whose loss or gradient is no number, which is never applied: go on with the next rows, go
+    on at half the rate, or end the run. Ten in a row end it in any case."""
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ import re
 import shutil
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,26 @@ class RunFolder:
         with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
+    def drop_events(self, unwanted: Callable[[dict[str, Any]], bool]) -> int | None:
+        """Take what is `unwanted`, and torn lines, out of `events.jsonl`; how many, or None where there is no file."""
+        file = self.path / "events.jsonl"
+        if not file.is_file():
+            return None
+        lines = file.read_text("utf-8", errors="replace").splitlines()
+        kept = [line for line in lines if (event := _parsed(line)) is not None and not unwanted(event)]
+        self.write_text(file.name, "".join(line + "\n" for line in kept))
+        return len(lines) - len(kept)
+
     def place(self, shelf: str, name: str, ending: str = "") -> Path:
         """A path for one candidate's file: its name with what file systems dislike replaced."""
         folder = self.path / shelf
         folder.mkdir(parents=True, exist_ok=True)
         return folder / (re.sub(r"[^A-Za-z0-9._@=-]+", "_", name).strip("_") + ending)
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import shutil
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from sartor.batch import Batch
 from sartor.bundle import network_answer, save_network
 from sartor.engine import checkpoint
 from sartor.engine.environment import environment
+from sartor.engine.faults import Faults, undisturbed
+from sartor.engine.fit import Step
 from sartor.engine.measure import measure
 from sartor.engine.progress import Progress
 from sartor.engine.train import Look, Run, prepare, train
-from sartor.errors import BadInput, GateFailed, Interrupted
+from sartor.errors import BadEnvironment, BadInput, GateFailed, Interrupted
 from sartor.measuring import intervals
 from sartor.opening import Opening
 from sartor.recipe import Recipe
 from sartor.run_folder import RunFolder
 
 Card = Callable[[Mapping[str, Any]], str]
-CHECKPOINT = "checkpoints/last"
+CHECKPOINTS = "checkpoints"
+SAVE_EVERY = 30.0
+"""Seconds of training that a killed process may lose; more where saving takes long (see `checkpoint.Saver`)."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ def ready(opening: Opening, recipe: Recipe) -> Course:
 def train_recipe(
     course: Course, folder: RunFolder, command: str, card: Card, progress: Callable[[Progress], None]
 ) -> dict[str, Any]:
-    """Train, measure, save. An interruption leaves a checkpoint that the same call goes on from."""
+    """Train, measure, save. Whatever ends it leaves a checkpoint that the same call goes on from."""
     began = time.monotonic()
     opening, run = course.opening, course.run
     _same_data(folder, opening)
@@ -66,7 +71,7 @@ def train_recipe(
     made = save_network(folder.path / "bundle", run.net, run.recipe, schema, result, card(result))
     result |= {"bundle": str(made)}
     folder.write_json("report.json", result)
-    shutil.rmtree(folder.path / "checkpoints", ignore_errors=True)
+    checkpoint.clear(folder.path / CHECKPOINTS)
     return result
 
 
@@ -75,7 +80,7 @@ def _same_data(folder: RunFolder, opening: Opening) -> None:
     before = folder.read_json("data.json")
     if (
         before is not None
-        and (folder.path / CHECKPOINT).is_dir()
+        and checkpoint.complete(folder.path / CHECKPOINTS)
         and before["fingerprint"] != opening.split.fingerprint
     ):
         fix = "give the same data as before, or another --out"
@@ -84,27 +89,90 @@ def _same_data(folder: RunFolder, opening: Opening) -> None:
 
 def _train(course: Course, folder: RunFolder, progress: Callable[[Progress], None]) -> None:
     """The run to its end, from the last checkpoint where there is one."""
-    run, place = course.run, folder.path / CHECKPOINT
-    if run.state is not None and place.is_dir():
-        checkpoint.load(run, place)
-    steps = run.recipe.plan.steps(len(course.examples))
+    run = course.run
+    saver = checkpoint.Saver(folder.path / CHECKPOINTS, SAVE_EVERY)
+    _go_on(run, folder, saver.place)
+    steps, noted = run.recipe.plan.steps(len(course.examples)), run.done
     try:
         for event in train(run, course.examples, course.held, course.opening.split.validation):
             if isinstance(event, Look):
                 folder.record({"event": "look", "step": event.step, **event.scores.metrics})
-                if run.state is not None and event.step:
-                    checkpoint.save(run, place)
-                continue
-            folder.record({"event": "step", **asdict(event)})
-            left = run.seconds / max(1, run.done) * (steps - event.number)
-            progress(Progress("train", event.number, steps, left, f"loss {event.loss:.3f}"))
-    except Interrupted:
-        if run.state is not None and run.done and run.state.whole:
-            checkpoint.save(run, place)
+            else:
+                with undisturbed():
+                    folder.record(_as_event(event))
+                    noted = event.number
+                left = run.seconds / max(1, run.done) * (steps - event.number)
+                progress(Progress("train", event.number, steps, left, _said(event)))
+            if run.done and not run.diverged and (isinstance(event, Look) or saver.due()):
+                saver.save(run)
+    except (Interrupted, KeyboardInterrupt, BadEnvironment) as error:
+        _rescue(run, folder, saver, noted, error)
         raise
     if run.diverged:
-        fix = "give a lower rate, such as --set plan.learning_rate=1e-5"
-        raise GateFailed("DIVERGED", f"the loss was no number at step {run.done}", fix=fix)
+        raise _diverged(run)
+
+
+def _go_on(run: Run, folder: RunFolder, place: Path) -> None:
+    """Put the run where its last checkpoint left it; what was recorded after that happens again and is dropped."""
+    if run.state is not None:
+        checkpoint.load(run, place)
+    looks = {step for step, _ in run.losses}
+
+    def comes_again(event: dict[str, Any]) -> bool:
+        if event.get("event") == "look":
+            return event["step"] not in looks
+        return event.get("event") == "step" and bool(event["number"] > run.done)
+
+    dropped = folder.drop_events(comes_again)
+    if dropped is not None:
+        folder.record({"event": "resumed", "step": run.done, "dropped": dropped})
+
+
+def _rescue(run: Run, folder: RunFolder, saver: checkpoint.Saver, noted: int, error: BaseException) -> None:
+    """Keep the run as it stands when it is stopped, unless an update is half applied or the disk is full."""
+    if run.state is None or not run.done or not run.state.whole:
+        return
+    if isinstance(error, BadEnvironment) and error.code == "DISK_FULL":
+        return
+    if run.state.last is not None and run.done > noted:  # applied, and stopped before anybody heard of it
+        folder.record(_as_event(run.state.last))
+    saver.save(run)
+
+
+def _as_event(step: Step) -> dict[str, Any]:
+    """A step as `events.jsonl` has it: what is no number in words, for JSON has none; its rows where not applied."""
+    facts = {
+        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in asdict(step).items()
+        if name != "unapplied" or value
+    }
+    return {"event": "step", **facts}
+
+
+def _said(step: Step) -> str:
+    return f"loss {step.loss:.3f}" + (", update not applied" if step.unapplied else "")
+
+
+def _diverged(run: Run) -> GateFailed:
+    assert run.state is not None
+    faults, last = run.state.faults, run.state.last
+    rows = f" (rows {', '.join(map(str, last.unapplied))})" if last is not None else ""
+    often = f" in {faults.in_a_row} updates in a row, at last" if faults.in_a_row > 1 else ""
+    message = f"the loss or its gradient was no number{often} at step {run.done}{rows}"
+    fix = "look at these rows, or give a lower rate, such as --set plan.learning_rate=1e-5"
+    return GateFailed("DIVERGED", message, fix=fix)
+
+
+def _warnings(run: Run) -> list[str]:
+    """What a person should know about how the training went."""
+    faults = run.state.faults if run.state is not None else Faults()
+    found = []
+    if faults.unapplied:
+        halved = f"; the rate was halved {faults.halvings} times" if faults.halvings else ""
+        found.append(f"{faults.unapplied} updates were not applied: their loss or gradient was no number{halved}")
+    if faults.at_once is not None:
+        found.append(f"memory sufficed for {faults.at_once} rows at once; updates were gathered from so many")
+    return found
 
 
 def _measured(opening: Opening, run: Run, seconds: float, began: float) -> dict[str, Any]:
@@ -128,7 +196,7 @@ def _measured(opening: Opening, run: Run, seconds: float, began: float) -> dict[
         "costs": costs,
         "reference": reference.to_json(),
         "data": opening.facts(),
-        "warnings": [w.message for w in opening.warnings],
+        "warnings": [w.message for w in opening.warnings] + _warnings(run),
         "seconds": time.monotonic() - began,
         "network": True,
         "merged": True,

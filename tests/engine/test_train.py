@@ -166,14 +166,15 @@ def test_a_tired_run_ends_early(tiny_encoder: Path) -> None:
     assert len(values) - 1 - values.index(min(values)) == 2
 
 
-def test_a_diverged_run_says_so_and_stops(tiny_encoder: Path) -> None:
-    made = recipe(tiny_encoder, ROWS, max_steps=9, eval_steps=9)
+@pytest.mark.parametrize(("policy", "ends"), [("stop", 1), ("skip", 10), ("halve", 10)])
+def test_a_diverged_run_says_so_and_stops(tiny_encoder: Path, policy: str, ends: int) -> None:
+    made = recipe(tiny_encoder, ROWS, max_steps=19, eval_steps=19, nonfinite=policy)
     run, encoded = begun(made, ROWS)
     with torch.no_grad():
         run.net.head.bias.fill_(math.nan)
     events = driven(run, encoded, examples(made, HELD))
     assert run.diverged
-    assert run.done == 1
+    assert run.done == ends
     assert math.isnan(events[-1].loss)
 
 
@@ -247,7 +248,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(tiny_encoder: Path, tmp_path:
     with pytest.raises(BadInput) as raised:
         checkpoint.load(other, tmp_path / "last")
     assert str(raised.value) == (
-        f"error[CKPT_MISMATCH]: {tmp_path / 'last'}: the checkpoint is of another recipe. "
+        f"error[CKPT_MISMATCH]: {tmp_path / 'last' / '000001-step-3'}: the checkpoint is of another recipe. "
         "Fix: give the same words as before, or start again with --overwrite."
     )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from sartor import __version__
-from sartor.errors import BadEnvironment, BadInput, Interrupted, SartorError, one_line
+from sartor.errors import BadEnvironment, BadInput, Interrupted, SartorError, disk_full, one_line, out_of_memory
 
 KEPT = "run the same command again with --resume to go on from what was finished"
 _QUIET = {
@@ -77,11 +77,12 @@ def as_ours(error: BaseException, argv: Sequence[str]) -> SartorError:
         return error
     if isinstance(error, KeyboardInterrupt):
         return Interrupted(signal.SIGINT, kept=KEPT)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if out_of_memory(error):
         fix = "close other programs, or give fewer rows or a smaller batch"
         return BadEnvironment("MEMORY", "the memory of this machine does not suffice", fix=fix)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return BadEnvironment("DISK_FULL", "the disk is full", fix="free some space", where=str(error.filename or ""))
+    if disk_full(error):
+        where = str(getattr(error, "filename", None) or "")
+        return BadEnvironment("DISK_FULL", "the disk is full", fix="free some space", where=where)
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         where = str(error.filename or "")
         return BadInput("PATH_PERMISSION", "this may not be read or written", fix="change its permissions", where=where)

@@ -1,88 +1,214 @@
 """Checkpoints: a run as it stands, on disk whole or not at all; going on takes the same steps as never stopping.
 
-    run.json              recipe fingerprint, step, seconds, the held-out losses, the sha256 of the two files below
-    weights.safetensors   the weights that move, and the best of them so far
-    optimizer.safetensors AdamW's moments
+    000007-step-120/
+        run.json               what is no tensor, and the sha256 of all there is
+        weights.safetensors    the weights that move, the best of them so far, their average
+        optimizer.safetensors  the optimizer's tensors
 
-Order and randomness are functions of (seed, step), so no generator's state needs to be kept.
+Each is written beside under a hidden name, synced and renamed to the next number; only then do older ones go, their
+run.json first. So a numbered folder with a run.json is complete, and wherever a process is killed, the newest of them
+is the one to go on from. Order and randomness are functions of (seed, step): no generator's state needs to be kept.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shutil
+import time
 import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from sartor.disk import sync
+from sartor.engine.faults import Faults
 from sartor.engine.train import Run
-from sartor.errors import BadInput
+from sartor.errors import BadEnvironment, BadInput, disk_full
 from sartor.pretrained.gate import sha256
 
 FILES = ("weights.safetensors", "optimizer.safetensors")
+MANIFEST = "run.json"
+LARGEST_SHARE = 0.05
+"""Of the time, for saving by the clock."""
+_NUMBERED = re.compile(r"(\d{6,})-step-\d+")
 
 
-def save(run: Run, folder: Path) -> None:
-    """Write the run into `folder`, replacing an older checkpoint only when the new one is complete and on the disk."""
-    assert run.state is not None
-    beside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-    beside.mkdir(parents=True)
+@dataclass
+class Saver:
+    """Saves a run when enough has been done since the last time: `every` seconds, and longer where saving is slow."""
+
+    place: Path
+    every: float
+    since: float = field(default_factory=time.monotonic)
+    cost: float = 0.0
+
+    def due(self) -> bool:
+        return time.monotonic() - self.since >= max(self.every, self.cost / LARGEST_SHARE)
+
+    def save(self, run: Run) -> None:
+        began = time.monotonic()
+        save(run, self.place)
+        self.since = time.monotonic()
+        self.cost = self.since - began
+
+
+def save(run: Run, place: Path) -> Path:
+    """Write the run into a new folder in `place`; older ones go when it is on the disk.
+
+    Raises `BadEnvironment` where the disk is full; the last good checkpoint stays."""
+    place.mkdir(parents=True, exist_ok=True)
+    earlier = [path for path in place.iterdir() if path.is_dir()]
+    for leftover in (path for path in earlier if path.name.startswith(".")):  # of saves that were killed
+        shutil.rmtree(leftover, ignore_errors=True)
+    beside = place / f".{uuid.uuid4().hex[:8]}"
+    folder = place / f"{1 + max(map(_number, earlier), default=0):06d}-step-{run.done}"
     try:
-        weights = {f"now.{n}": w.detach().contiguous() for n, w in run.net.trainable().items()}
-        weights |= {f"best.{n}": w.contiguous() for n, w in run.kept.items()}
-        save_file(weights, beside / FILES[0])
-        save_file(_moments(run), beside / FILES[1])
-        facts = {"recipe": run.recipe.fingerprint(), "step": run.done, "seconds": run.seconds, "losses": run.losses}
-        hashes = {name: sha256(beside / name) for name in FILES}
-        (beside / "run.json").write_text(json.dumps({**facts, "sha256": hashes}), "utf-8")
-        for file in (*beside.iterdir(), beside):
-            sync(file)
-        old = folder.with_name(f"{beside.name}.old")
-        if folder.exists():
-            folder.rename(old)
+        _write(run, beside)
         beside.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-        sync(folder.parent)
+        sync(place)
+    except Exception as error:
+        if disk_full(error):
+            raise _no_space(place) from error
+        raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+    for older in filter(_number, earlier):
+        _remove(older)
+    return folder
 
 
-def load(run: Run, folder: Path) -> None:
-    """Put the run where the checkpoint left it. Raises `BadInput` for a damaged or a foreign one."""
-    facts = json.loads((folder / "run.json").read_text("utf-8"))
-    for name, expected in facts["sha256"].items():
-        if sha256(folder / name) != expected:
-            fix = "start again with --overwrite"
-            raise BadInput("CKPT_CORRUPT", f"'{name}' of the checkpoint was damaged", fix=fix, where=str(folder))
-    if facts["recipe"] != run.recipe.fingerprint():
-        fix = "give the same words as before, or start again with --overwrite"
-        raise BadInput("CKPT_MISMATCH", "the checkpoint is of another recipe", fix=fix, where=str(folder))
-    weights = load_file(folder / FILES[0])
-    with torch.no_grad():
-        for name, weight in run.net.trainable().items():
-            weight.copy_(weights[f"now.{name}"])
-    run.kept = {n.removeprefix("best."): w for n, w in weights.items() if n.startswith("best.")}
-    _restore_moments(run, load_file(folder / FILES[1]))
+def load(run: Run, place: Path) -> bool:
+    """Put the run where the newest checkpoint that is not damaged left it; False where there is none.
+
+    Raises `BadInput` where every one is damaged, or where it is of another recipe."""
+    damage: BadInput | None = None
+    for folder in complete(place):
+        try:
+            facts = _read(folder)
+        except BadInput as error:
+            damage = damage or error
+            continue
+        if facts["recipe"] != run.recipe.fingerprint():
+            fix = "give the same words as before, or start again with --overwrite"
+            raise BadInput("CKPT_MISMATCH", "the checkpoint is of another recipe", fix=fix, where=str(folder))
+        _restore(run, facts, folder)
+        return True
+    if damage is not None:
+        raise damage
+    return False
+
+
+def complete(place: Path) -> list[Path]:
+    """The complete checkpoints in `place`, the newest first."""
+    if not place.is_dir():
+        return []
+    return sorted((p for p in place.iterdir() if _number(p) and (p / MANIFEST).is_file()), key=_number, reverse=True)
+
+
+def clear(place: Path) -> None:
+    """Remove every checkpoint, the oldest first."""
+    for folder in reversed(complete(place)):
+        _remove(folder)
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def _number(folder: Path) -> int:
+    """The checkpoint's number; 0 for what is none."""
+    found = _NUMBERED.fullmatch(folder.name)
+    return int(found[1]) if found else 0
+
+
+def _remove(folder: Path) -> None:
+    (folder / MANIFEST).unlink(missing_ok=True)  # first: what is left of a removal that was killed does not count
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(run: Run, folder: Path) -> None:
+    """Everything of the run, on the disk when this returns."""
     assert run.state is not None
-    run.state.step, run.seconds = facts["step"], facts["seconds"]
+    folder.mkdir()
+    shelves: dict[str, Mapping[str, Tensor]]
+    shelves = {"now": run.net.trainable(), "best": run.kept, "average": run.average}
+    weights = {f"{shelf}.{n}": w.detach().contiguous() for shelf, kept in shelves.items() for n, w in kept.items()}
+    save_file(weights, folder / FILES[0])
+    moments: dict[str, Tensor] = {}
+    optimizer = _packed(run.state.optimizer.state_dict(), "optimizer", moments)
+    save_file(moments, folder / FILES[1])
+    facts = {"recipe": run.recipe.fingerprint(), "step": run.done, "seconds": run.seconds, "losses": run.losses}
+    facts |= {"start": run.start, "averaged": run.averaged, "faults": asdict(run.state.faults), "optimizer": optimizer}
+    said = json.dumps(facts, indent=1)
+    hashes = {name: sha256(folder / name) for name in FILES} | {"run": hashlib.sha256(said.encode()).hexdigest()}
+    (folder / MANIFEST).write_text(json.dumps({"run": json.loads(said), "sha256": hashes}, indent=1), "utf-8")
+    for file in (*folder.iterdir(), folder):
+        sync(file)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """The facts of a checkpoint, every byte of it checked. Raises `BadInput` naming the damaged file."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        facts: dict[str, Any] = manifest["run"]
+        found = {"run": hashlib.sha256(json.dumps(facts, indent=1).encode()).hexdigest()}
+        found |= {name: sha256(folder / name) if (folder / name).is_file() else "none" for name in FILES}
+        damaged = [name for name, value in found.items() if manifest["sha256"][name] != value]
+    except (ValueError, LookupError, TypeError):
+        damaged = ["run"]
+    if damaged:
+        name = MANIFEST if damaged[0] == "run" else damaged[0]
+        fix = "start again with --overwrite"
+        raise BadInput("CKPT_CORRUPT", f"'{name}' of the checkpoint was damaged", fix=fix, where=str(folder))
+    return facts
+
+
+def _restore(run: Run, facts: dict[str, Any], folder: Path) -> None:
+    assert run.state is not None
+    moving = run.net.trainable()
+    shelves: dict[str, dict[str, Tensor]] = {"now": {}, "best": {}, "average": {}}
+    for name, weight in load_file(folder / FILES[0]).items():
+        shelf, _, place = name.partition(".")
+        shelves[shelf][place] = weight.to(moving[place].device)
+    with torch.no_grad():
+        for name, moved in moving.items():
+            moved.copy_(shelves["now"][name])
+    run.kept, run.average, run.averaged = shelves["best"], shelves["average"], facts["averaged"]
+    run.state.optimizer.load_state_dict(_unpacked(facts["optimizer"], load_file(folder / FILES[1])))
+    run.state.step, run.state.faults = facts["step"], Faults(**facts["faults"])
+    run.diverged = run.state.faults.diverged(run.recipe.plan.nonfinite)
+    run.seconds, run.start = facts["seconds"], facts["start"]
     run.losses = [(int(step), float(loss)) for step, loss in facts["losses"]]
 
 
-def _moments(run: Run) -> dict[str, torch.Tensor]:
-    """place.key -> tensor, where place is the weight's position in the optimizer's groups."""
-    assert run.state is not None
-    found = run.state.optimizer.state_dict()["state"]
-    return {f"{place}.{key}": value.contiguous() for place, kept in found.items() for key, value in kept.items()}
+def _packed(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """`value`, made of dicts, lists and plain values, as JSON; its tensors are put aside under their paths."""
+    if isinstance(value, Tensor):
+        tensors[name] = value.detach().contiguous()
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"items": [[key, _packed(inner, f"{name}.{key}", tensors)] for key, inner in value.items()]}
+    if isinstance(value, list | tuple):
+        return [_packed(inner, f"{name}.{i}", tensors) for i, inner in enumerate(value)]
+    return value
 
 
-def _restore_moments(run: Run, moments: dict[str, torch.Tensor]) -> None:
-    assert run.state is not None
-    kept: dict[int, dict[str, torch.Tensor]] = {}
-    for name, value in moments.items():
-        place, _, key = name.partition(".")
-        kept.setdefault(int(place), {})[key] = value
-    whole = run.state.optimizer.state_dict()
-    run.state.optimizer.load_state_dict({**whole, "state": kept})
+def _unpacked(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_unpacked(inner, tensors) for inner in value]
+    if isinstance(value, dict) and "tensor" in value:
+        return tensors[value["tensor"]]
+    if isinstance(value, dict):
+        return {key: _unpacked(inner, tensors) for key, inner in value["items"]}
+    return value
+
+
+def _no_space(place: Path) -> BadEnvironment:
+    last = complete(place)
+    kept = f"the last good one, {last[0].name}, stays" if last else "there is none yet"
+    fix = "free some space and run the same command again with --resume"
+    return BadEnvironment("DISK_FULL", f"the disk is full, no checkpoint was saved; {kept}", fix=fix, where=str(place))

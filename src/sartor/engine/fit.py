@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from accelerate import Accelerator
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from sartor.batch import Batch
 from sartor.engine.adamw import AdamW
+from sartor.engine.faults import Faults, undisturbed, within_memory
 from sartor.engine.operators import Operators
 from sartor.engine.order import epoch_batches, step_seed
 from sartor.engine.precision import Mode, resolve, running
@@ -37,14 +39,17 @@ class State:
     optimizer: AdamW
     step: int = 0
     whole: bool = True
-    """False while an update is being applied: a signal that comes then leaves nothing worth keeping."""
+    """False while an update is being applied: an error that comes then leaves nothing worth keeping."""
+    faults: Faults = field(default_factory=Faults)
+    last: Step | None = None
+    """The latest update, for those whom a signal kept from hearing of it."""
 
 
 @dataclass(frozen=True)
 class Step:
     """One update: the mean loss over its rows before it, the norm of its gradient, and what it cost.
 
-    An update whose loss or gradient is no number is not applied; `loss` then says so."""
+    An update whose loss or gradient is no number is not applied; `unapplied` then has the numbers of its rows."""
 
     number: int
     loss: float
@@ -53,6 +58,7 @@ class Step:
     rows: int
     tokens: int
     seconds: float
+    unapplied: tuple[int, ...] = ()
 
 
 def begin(net: Network, plan: Plan) -> State:
@@ -97,28 +103,30 @@ def fit(net: Network, examples: Batch, recipe: Recipe, state: State) -> Iterator
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     precision = resolve(plan.precision)
     update = plan.per_device_train_batch_size * plan.gradient_accumulation_steps
-    operators = Operators(net.body, precision, state.optimizer.tables, state.optimizer.read)
+    mode = running(Operators(net.body, precision, state.optimizer.tables, state.optimizer.read), precision)
     for batch in _from(examples, update, plan.seed, state.step):
         if state.step >= steps:
             return
         started = time.perf_counter()
-        set_rate(state.optimizer, rate(plan, state.step, steps))
+        set_rate(state.optimizer, rate(plan, state.step, steps) * state.faults.share())
         net.train()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(step_seed(plan.seed, state.step))
-            loss = _descend(net, recipe, batch, accelerator, running(operators, precision))
+        descend = partial(_descend, net, recipe, batch, accelerator, mode, step_seed(plan.seed, state.step))
+        loss = within_memory(descend, net, batch, plan.per_device_train_batch_size, state.faults)
         norm = state.optimizer.norm()
-        state.whole = False
-        if math.isfinite(loss) and math.isfinite(norm):
-            state.optimizer.step(shrink=min(1.0, (plan.max_grad_norm or math.inf) / (norm + 1e-6)))
-            recipe.method.after_step(net, state.step)
-        state.optimizer.zero_grad(set_to_none=True)
-        net.eval()
-        state.step, state.whole = state.step + 1, True
-        tokens = int(batch.lengths.sum())
-        seconds = time.perf_counter() - started
-        shown = loss if math.isfinite(norm) else math.nan
-        yield Step(state.step, shown, state.optimizer.param_groups[0]["lr"], norm, len(batch), tokens, seconds)
+        with undisturbed():
+            state.whole = False
+            applied = state.faults.judge(loss, norm, plan.nonfinite)
+            if applied:
+                state.optimizer.step(shrink=min(1.0, (plan.max_grad_norm or math.inf) / (norm + 1e-6)))
+                recipe.method.after_step(net, state.step)
+            state.optimizer.zero_grad(set_to_none=True)
+            net.eval()
+            tokens, learning_rate = int(batch.lengths.sum()), state.optimizer.param_groups[0]["lr"]
+            seconds = time.perf_counter() - started
+            unapplied = () if applied else tuple(batch.rows.tolist())
+            step = Step(state.step + 1, loss, learning_rate, norm, len(batch), tokens, seconds, unapplied)
+            state.step, state.last, state.whole = step.number, step, True
+        yield step
 
 
 def set_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
@@ -126,18 +134,21 @@ def set_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
         group["lr"] = value
 
 
-def _descend(net: Network, recipe: Recipe, batch: Batch, accelerator: Accelerator, mode: Mode) -> float:
-    """Gradients of the mean loss over the whole update, gathered in micro-batches."""
-    size = recipe.plan.per_device_train_batch_size
+def _descend(
+    net: Network, recipe: Recipe, batch: Batch, accelerator: Accelerator, mode: Mode, seed: int, size: int
+) -> float:
+    """Gradients of the mean loss over the whole update, gathered in micro-batches of `size` rows."""
     total = 0.0
-    for start in range(0, len(batch), size):
-        part = batch.take(torch.arange(start, min(start + size, len(batch))))
-        with mode():
-            losses = recipe.objective(net, recipe.task, part)
-        share = len(part) / len(batch)
-        loss: Tensor = losses.float().sum() / len(batch) + share * recipe.method.penalty(net)
-        accelerator.backward(loss)
-        total += float(loss.detach())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for start in range(0, len(batch), size):
+            part = batch.take(torch.arange(start, min(start + size, len(batch))))
+            with mode():
+                losses = recipe.objective(net, recipe.task, part)
+            share = len(part) / len(batch)
+            loss: Tensor = losses.float().sum() / len(batch) + share * recipe.method.penalty(net)
+            accelerator.backward(loss)
+            total += float(loss.detach())
     return total
 
 

@@ -96,12 +96,12 @@ def prepare(recipe: Recipe, examples: Batch, start: Start | None = None) -> Run:
 
 
 def advance(run: Run, examples: Batch, until: int) -> Iterator[Step]:
-    """Updates up to step `until`, or to the plan's end, or to a loss that is no number (the update is not applied)."""
+    """Updates up to step `until`, or to the plan's end, or until the run has diverged."""
     if run.state is None or run.done >= until:
         return
     for step in fit(run.net, examples, run.recipe, run.state):
         run.seconds += step.seconds
-        run.diverged = not math.isfinite(step.loss)
+        run.diverged = run.state.faults.diverged(run.recipe.plan.nonfinite)
         if run.diverged or step.number >= until:
             run.state.optimizer.settle()
             yield step

@@ -169,7 +169,7 @@ def _run_rung(
                 start_run(ground, entry)
             assert entry.run is not None
             for step in advance(entry.run, ground.base(_recipe(entry)).train, until):
-                if not math.isfinite(step.loss):
+                if entry.run.diverged:
                     entry.out(
                         "failed", f"the loss became {step.loss} at step {step.number}: the learning rate is too high"
                     )

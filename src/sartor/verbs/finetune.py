@@ -71,8 +71,9 @@ def finetune(
 ) -> FinetuneResult:
     """Train one recipe on the training part, keep its best weights by held-out loss, score it once on the test part.
 
-    `resume` goes on from the last look that an interrupted run of the same recipe kept in `out`.
-    Raises `BadInput` before anything is written; an interrupted run keeps a checkpoint and raises `Interrupted`.
+    `resume` goes on from the last checkpoint that a run of the same recipe kept in `out`, and ends with the same bits
+    as a run that nothing stopped. One is kept at every look, every half minute, and when the run is interrupted.
+    Raises `BadInput` before anything is written; an interrupted run raises `Interrupted`.
     """
     RunFolder.free(out, resume=resume, overwrite=overwrite)
     opening = open_data(data, hints.aimed(target), task, validation, test, seed)
