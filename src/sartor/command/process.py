@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from sartor import __version__
+from sartor.engine import launch
 from sartor.errors import BadEnvironment, BadInput, Interrupted, SartorError, one_line
 
 KEPT = "run the same command again with --resume to go on from what was finished"
@@ -49,6 +50,8 @@ def signals() -> Iterator[list[int]]:
     came: list[int] = []
 
     def stop(number: int, _: FrameType | None) -> None:
+        if came and launch.world() > 1:
+            return  # a launcher passes on what its processes have heard already; it has its own last word
         if came:
             os._exit(128 + number)
         came.append(number)
@@ -80,6 +83,9 @@ def as_ours(error: BaseException, argv: Sequence[str]) -> SartorError:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         fix = "close other programs, or give fewer rows or a smaller batch"
         return BadEnvironment("MEMORY", "the memory of this machine does not suffice", fix=fix)
+    if launch.world() > 1 and isinstance(error, RuntimeError) and "by peer" in str(error):
+        fix = "see what the others say, and run the same command again with --resume"
+        return BadEnvironment("PEER_LOST", "another of the processes that train together has ended", fix=fix)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return BadEnvironment("DISK_FULL", "the disk is full", fix="free some space", where=str(error.filename or ""))
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

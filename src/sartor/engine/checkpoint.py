@@ -18,6 +18,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sartor.disk import sync
+from sartor.engine import launch
+from sartor.engine.devices import full, like
 from sartor.engine.train import Run
 from sartor.errors import BadInput
 from sartor.pretrained.gate import sha256
@@ -26,15 +28,20 @@ FILES = ("weights.safetensors", "optimizer.safetensors")
 
 
 def save(run: Run, folder: Path) -> None:
-    """Write the run into `folder`, replacing an older checkpoint only when the new one is complete and on the disk."""
+    """Write the run into `folder`, replacing an older checkpoint only when the new one is complete and on the disk.
+
+    Of several processes the first writes; of a sharded network all must call, and what is written is whole."""
     assert run.state is not None
+    weights = {f"now.{n}": full(w.detach()).contiguous() for n, w in run.net.trainable().items()}
+    weights |= {f"best.{n}": full(w).contiguous() for n, w in run.kept.items()}
+    moments = _moments(run)
+    if not launch.first():
+        return
     beside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
     beside.mkdir(parents=True)
     try:
-        weights = {f"now.{n}": w.detach().contiguous() for n, w in run.net.trainable().items()}
-        weights |= {f"best.{n}": w.contiguous() for n, w in run.kept.items()}
         save_file(weights, beside / FILES[0])
-        save_file(_moments(run), beside / FILES[1])
+        save_file(moments, beside / FILES[1])
         facts = {"recipe": run.recipe.fingerprint(), "step": run.done, "seconds": run.seconds, "losses": run.losses}
         hashes = {name: sha256(beside / name) for name in FILES}
         (beside / "run.json").write_text(json.dumps({**facts, "sha256": hashes}), "utf-8")
@@ -63,8 +70,10 @@ def load(run: Run, folder: Path) -> None:
     weights = load_file(folder / FILES[0])
     with torch.no_grad():
         for name, weight in run.net.trainable().items():
-            weight.copy_(weights[f"now.{name}"])
-    run.kept = {n.removeprefix("best."): w for n, w in weights.items() if n.startswith("best.")}
+            weight.copy_(like(weights[f"now.{name}"], weight))
+    moving = run.net.trainable()
+    best = {n.removeprefix("best."): w for n, w in weights.items() if n.startswith("best.")}
+    run.kept = {name: like(w, moving[name]) for name, w in best.items()}
     _restore_moments(run, load_file(folder / FILES[1]))
     assert run.state is not None
     run.state.step, run.seconds = facts["step"], facts["seconds"]
@@ -75,14 +84,16 @@ def _moments(run: Run) -> dict[str, torch.Tensor]:
     """place.key -> tensor, where place is the weight's position in the optimizer's groups."""
     assert run.state is not None
     found = run.state.optimizer.state_dict()["state"]
-    return {f"{place}.{key}": value.contiguous() for place, kept in found.items() for key, value in kept.items()}
+    return {f"{place}.{key}": full(value).contiguous() for place, kept in found.items() for key, value in kept.items()}
 
 
 def _restore_moments(run: Run, moments: dict[str, torch.Tensor]) -> None:
     assert run.state is not None
+    assert run.state is not None
+    places = [weight for group in run.state.optimizer.param_groups for weight in group["params"]]
     kept: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in moments.items():
         place, _, key = name.partition(".")
-        kept.setdefault(int(place), {})[key] = value
+        kept.setdefault(int(place), {})[key] = like(value, places[int(place)])
     whole = run.state.optimizer.state_dict()
     run.state.optimizer.load_state_dict({**whole, "state": kept})

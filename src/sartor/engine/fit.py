@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from sartor.batch import Batch
+from sartor.engine.devices import Crew, full, join
 from sartor.engine.order import epoch_batches, step_seed
 from sartor.engine.precision import autocast, resolve
 from sartor.errors import BadInput
@@ -32,6 +32,8 @@ class State:
     step: int = 0
     whole: bool = True
     """False while an update is being applied: a signal that comes then leaves nothing worth keeping."""
+    descent: nn.Module | None = None
+    """What a step calls, once it has been put together for the devices there are."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,11 @@ def rate(plan: Plan, step: int, steps: int) -> float:
 def fit(net: Network, examples: Batch, recipe: Recipe, state: State) -> Iterator[Step]:
     """Updates from where `state` stands to the plan's end. `net` and `state` change in place."""
     plan = recipe.plan
-    steps = plan.steps(len(examples))
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    crew = join()
+    steps = plan.steps(len(examples), crew.world)
+    state.descent = state.descent or crew.descent(net, plan)
     precision = resolve(plan.precision)
-    update = plan.per_device_train_batch_size * plan.gradient_accumulation_steps
+    update = plan.per_device_train_batch_size * plan.gradient_accumulation_steps * crew.world
     for batch in _from(examples, update, plan.seed, state.step):
         if state.step >= steps:
             return
@@ -92,9 +95,9 @@ def fit(net: Network, examples: Batch, recipe: Recipe, state: State) -> Iterator
         set_rate(state.optimizer, rate(plan, state.step, steps))
         net.train()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(step_seed(plan.seed, state.step))
-            loss = _descend(net, recipe, batch, accelerator, precision)
-        norm = float(accelerator.clip_grad_norm_(_moving(net), plan.max_grad_norm or math.inf))
+            torch.manual_seed(step_seed(plan.seed, state.step) + crew.rank)
+            loss = _descend(net, state.descent, recipe, batch, crew, precision)
+        loss, norm = crew.mean(loss, crew.clip(_moving(net), plan.max_grad_norm or math.inf))
         state.whole = False
         if math.isfinite(loss) and math.isfinite(norm):
             state.optimizer.step()
@@ -113,17 +116,18 @@ def set_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
         group["lr"] = value
 
 
-def _descend(net: Network, recipe: Recipe, batch: Batch, accelerator: Accelerator, precision: str) -> float:
-    """Gradients of the mean loss over the whole update, gathered in micro-batches."""
-    size = recipe.plan.per_device_train_batch_size
+def _descend(net: Network, descent: nn.Module, recipe: Recipe, batch: Batch, crew: Crew, precision: str) -> float:
+    """Gradients of the mean loss over the whole update, gathered in micro-batches; this process's part of the loss."""
+    shares = crew.shares(batch, recipe.plan.per_device_train_batch_size)
     total = 0.0
-    for start in range(0, len(batch), size):
-        part = batch.take(torch.arange(start, min(start + size, len(batch))))
-        with autocast(precision, accelerator.device.type):
-            losses = recipe.objective(net, recipe.task, part)
-        share = len(part) / len(batch)
-        loss: Tensor = losses.float().sum() / len(batch) + share * recipe.method.penalty(net)
-        accelerator.backward(loss)
+    for share in shares:
+        penalty = share.whole / len(batch) * full(recipe.method.penalty(net))
+        with crew.reducing(descent, last=share is shares[-1]):
+            with autocast(precision, crew.device):
+                losses = descent(recipe.objective, recipe.task, share.batch)
+            mean = losses[: share.counted].float().sum() * crew.world / len(batch)
+            loss: Tensor = mean + penalty
+            crew.accelerator.backward(loss)
         total += float(loss.detach())
     return total
 
