@@ -31,9 +31,7 @@ class RunFolder:
     """Of several processes that train together one writes; in the others every writing word does nothing."""
 
     @classmethod
-    def claim(
-        cls, out: str | Path, *, resume: bool = False, overwrite: bool = False, writes: bool = True
-    ) -> RunFolder:
+    def claim(cls, out: str | Path, *, resume: bool = False, overwrite: bool = False, writes: bool = True) -> RunFolder:
         """The folder for a new run, or for one that goes on. Raises `BadInput` where another run's results lie."""
         if not writes:
             return cls(Path(out), writes=False)

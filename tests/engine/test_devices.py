@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -9,17 +10,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
-
 import two_processes
+from safetensors.torch import load_file
+
 from sartor.engine import launch
-from sartor.engine.devices import Crew, full, join, like
-from sartor.errors import BadInput
+from sartor.errors import BadEnvironment, BadInput
+from sartor.verbs.position import position
 from text_samples import labelled
-from tiny_runs import begun, examples, recipe, same_bits, steps, weights
+from tiny_runs import weights
 
 TESTS = Path(__file__).parent.parent
 PLAN = {"max_steps": 7, "eval_steps": 3, "learning_rate": 1e-3, "early_stopping_patience": None}
@@ -81,9 +82,107 @@ def test_two_processes_take_the_steps_of_one(together: Path, tiny_encoder: Path,
     theirs = [json.loads((together / f"{name}-{rank}.json").read_text("utf-8")) for rank in (0, 1)]
     assert theirs[0] == theirs[1]
     assert len(taken) == plan["max_steps"]
-    assert torch.tensor(theirs[0]["steps"]).flatten().tolist() == pytest.approx(sum(taken, []), rel=2e-5)
+    for mine, other in zip(itertools.chain(*taken), itertools.chain(*theirs[0]["steps"]), strict=True):
+        assert other == pytest.approx(mine, rel=2e-5)
+    assert theirs[0]["kind"] == ("FSDPNetwork" if plan.get("fsdp") else "DistributedDataParallel")
     assert theirs[0]["losses"] == pytest.approx(losses, rel=1e-5)
     found = load_file(together / f"{name}.safetensors")
     assert found.keys() == weights(run).keys()
     for key, value in weights(run).items():
         torch.testing.assert_close(found[key], value, rtol=1e-3, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rows = labelled(90)
+    made = pd.DataFrame({name: list(values) for name, values in rows.columns.items()})
+    made["text"] = [f"{text} {i}" for i, text in enumerate(made["text"])]
+    made.to_csv(file := tmp_path_factory.mktemp("data") / "rows.csv", index=False)
+    return file
+
+
+def words(data: Path, encoder: Path, out: Path, *more: str) -> list[str]:
+    plan = [f"--set=plan.{p}" for p in ("max_steps=6", "eval_steps=3", "fsdp=true", "per_device_train_batch_size=4")]
+    backbone = f"--backbone=encoder:path={encoder},pooling=mean"
+    return ["finetune", str(data), "--target=label", backbone, f"--out={out}", "--quiet", *plan, *more]
+
+
+def test_the_command_line_leaves_one_bundle_and_one_answer(data: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = launched("-m", "sartor", *words(data, tiny_encoder, out))
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{out / 'bundle'}\n", "")
+    assert [f.name for f in tmp_path.iterdir()] == ["run"]
+    kept = {"config.json", "environment.json", "data.json", "events.jsonl", "report.json", "bundle"}
+    assert {f.name for f in out.iterdir()} == kept
+    events = [json.loads(line) for line in (out / "events.jsonl").read_text("utf-8").splitlines()]
+    assert [e.get("number", e.get("step")) for e in events] == [0, 1, 2, 3, 3, 4, 5, 6, 6]
+    again = launched("-m", "sartor", *words(data, tiny_encoder, out))
+    assert again.returncode == 1
+    assert [line for line in again.stderr.splitlines() if line.startswith("error[")] == [
+        f"error[OUT_EXISTS]: {out}: the output folder exists and is not empty. "
+        "Fix: choose another --out, or add --overwrite or --resume."
+    ]
+
+
+FAILS = """
+import sys
+from sartor.cli import main
+from sartor.engine import launch
+if launch.rank() == 1:
+    import sartor.engine.fit as fit
+    def without_memory(seed, step):
+        raise MemoryError
+    fit.step_seed = without_memory
+main()
+"""
+
+
+def test_where_one_fails_all_end_with_its_sentence(data: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    (tmp_path / "fails.py").write_text(FAILS, "utf-8")
+    done = launched(tmp_path / "fails.py", *words(data, tiny_encoder, tmp_path / "run"))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert [line for line in done.stderr.splitlines() if line.startswith("error[")] == [
+        "error[MEMORY]: the memory of this machine does not suffice. "
+        "Fix: close other programs, or give fewer rows or a smaller batch."
+    ]
+    assert not (tmp_path / "run" / "bundle").exists()
+
+
+def test_one_process_is_no_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*launch._RANK, *launch._SIZE):
+        monkeypatch.delenv(name, raising=False)
+    assert (launch.rank(), launch.world(), launch.first(), launch.speaks()) == (0, 1, True, True)
+
+
+@pytest.mark.parametrize(("rank", "size"), list(zip(launch._RANK, launch._SIZE, strict=True)))
+def test_each_launcher_is_understood(monkeypatch: pytest.MonkeyPatch, rank: str, size: str) -> None:
+    for name in (*launch._RANK, *launch._SIZE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(rank, "3")
+    monkeypatch.setenv(size, "4")
+    assert (launch.rank(), launch.world(), launch.first()) == (3, 4, False)
+
+
+def test_position_runs_in_one_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(BadInput) as raised:
+        position("rows.csv", out=tmp_path)
+    assert str(raised.value) == (
+        "error[ONE_PROCESS]: position runs in one process and 2 were started. "
+        "Fix: start it without torchrun or accelerate; only `sartor finetune` trains on several devices."
+    )
+
+
+def test_a_launcher_that_starts_one_process_for_several_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in launch._SIZE:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
+    launch.as_asked()
+    monkeypatch.setenv("MASTER_PORT", "29500")
+    with pytest.raises(BadEnvironment) as raised:
+        launch.as_asked()
+    assert str(raised.value) == (
+        "error[LAUNCHER]: accelerate launch --cpu starts one process, however many are asked for. "
+        "Fix: use torchrun --nproc_per_node N, or accelerate launch --multi_gpu, which works without GPUs too."
+    )

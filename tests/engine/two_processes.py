@@ -65,12 +65,19 @@ def trained(encoder: Path, case: dict[str, Any], folder: Path) -> tuple[list[lis
     return steps, run, [loss for _, loss in run.losses]
 
 
+def wrapped(run: Run) -> str:
+    """The class that brings the gradients together."""
+    assert run.state is not None
+    return type(run.net if type(run.net) is not Network else run.state.descent).__name__
+
+
 def main(cases: Path, out: Path) -> None:
     asked = json.loads(cases.read_text("utf-8"))
     for name, case in asked["cases"].items():
         steps, run, losses = trained(Path(asked["encoder"]), case, out / f"{name}-last")
-        net = gathered(run)
-        (out / f"{name}-{launch.rank()}.json").write_text(json.dumps({"steps": steps, "losses": losses}), "utf-8")
+        net, kind = gathered(run), wrapped(run)
+        said = {"steps": steps, "losses": losses, "kind": kind}
+        (out / f"{name}-{launch.rank()}.json").write_text(json.dumps(said), "utf-8")
         if launch.first():
             kept = {n: w.detach().clone().contiguous() for n, w in net.state_dict().items()}
             save_file(kept, out / f"{name}.safetensors")

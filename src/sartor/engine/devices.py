@@ -114,23 +114,24 @@ class Crew:
         torch.distributed.all_reduce(found)
         return tuple((found / self.world).tolist())
 
-    def answers(self, examples: Batch, call: Callable[[Batch], Tensor], together: bool = False) -> Tensor:
-        """(N, ...) what `call` says of the examples, each process having asked for a part.
+    def answers(self, examples: Batch, cuts: Sequence[Tensor], call: Callable[[Batch], Tensor]) -> Tensor:
+        """(N, ...) what `call` says of the examples, in row order: one call for each of `cuts`, dealt to the processes.
 
-        `together`: each asks for all, because the passes of a sharded network need every process in step.
+        The same cuts as in one process give the same bits. All make equally many calls: those of a sharded network
+        need every process in step.
         """
-        if self.world == 1 or together:
-            return self._from_first(call(examples))
-        order = torch.argsort(examples.lengths, stable=True)
-        dealt = [order[rank :: self.world] for rank in range(self.world)]
-        mine = dealt[self.rank] if len(dealt[self.rank]) else order[:1]
-        said = call(examples.take(mine))
-        even = torch.zeros(len(dealt[0]), *said.shape[1:], dtype=said.dtype)
+        if self.world == 1:
+            return call(examples)
+        dealt = [list(cuts[rank :: self.world]) for rank in range(self.world)]
+        mine = dealt[self.rank] + [cuts[0]] * (len(dealt[0]) - len(dealt[self.rank]))
+        said = torch.cat([call(examples.take(cut)) for cut in mine])[: sum(map(len, dealt[self.rank]))]
+        places = [torch.cat([*part, cuts[0][:0]]) for part in dealt]
+        even = torch.zeros(max(map(len, places)), *said.shape[1:], dtype=said.dtype)
         even[: len(said)] = said
         found = self.accelerator.gather(even.to(self.accelerator.device)).cpu().split(len(even))
-        out = torch.empty(len(order), *said.shape[1:], dtype=said.dtype)
-        for places, part in zip(dealt, found, strict=True):
-            out[places] = part[: len(places)]
+        out = torch.empty(len(examples), *said.shape[1:], dtype=said.dtype)
+        for where, part in zip(places, found, strict=True):
+            out[where] = part[: len(where)]
         return out
 
     def by_first(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -139,8 +140,8 @@ class Crew:
             return work()
         made = work() if self.rank == 0 else {}
         said = torch.frombuffer(bytearray(json.dumps(made, default=str), "utf-8"), dtype=torch.uint8)
-        length = int(self._from_first(torch.tensor([len(said)])))
-        text = self._from_first(said if self.rank == 0 else torch.empty(length, dtype=torch.uint8))
+        length = int(self._sent(torch.tensor([len(said)])))
+        text = self._sent(said if self.rank == 0 else torch.empty(length, dtype=torch.uint8))
         told: dict[str, Any] = json.loads(bytes(text.tolist()).decode("utf-8"))
         return made if self.rank == 0 else told
 
@@ -155,9 +156,8 @@ class Crew:
         mine = dealt[self.rank :: self.world]
         return Share(update.take(mine if len(mine) else dealt[:1]), len(mine), len(cut))
 
-    def _from_first(self, value: Tensor) -> Tensor:
-        if self.world == 1:
-            return value
+    def _sent(self, value: Tensor) -> Tensor:
+        """The first process's value, in every process."""
         sent = value.to(self.accelerator.device)
         torch.distributed.broadcast(sent, 0)
         return sent.cpu()
@@ -165,6 +165,7 @@ class Crew:
 
 def join() -> Crew:
     """Meet the other processes, if the launcher started any. Raises `BadEnvironment` where devices are missing."""
+    launch.as_asked()
     here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
     if launch.world() > 1 and 0 < gpus < here:
         fix = "start one process per GPU, or none on them with CUDA_VISIBLE_DEVICES="

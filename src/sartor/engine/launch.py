@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from sartor.errors import BadInput
+from sartor.errors import BadEnvironment, BadInput
 
 _RANK = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 _SIZE = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
@@ -38,6 +38,18 @@ def alone(what: str) -> None:
     if world() > 1:
         fix = "start it without torchrun or accelerate; only `sartor finetune` trains on several devices"
         raise BadInput("ONE_PROCESS", f"{what} runs in one process and {world()} were started", fix=fix)
+
+
+def as_asked() -> None:
+    """Raises `BadEnvironment` where accelerate was asked for several processes and started one.
+
+    With `--cpu` it starts more only through mpirun, and says nothing; what gives it away is the address to meet at.
+    """
+    alone_on_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true" and world() == 1
+    if alone_on_cpu and "MASTER_PORT" in os.environ and not any(name in os.environ for name in _SIZE):
+        message = "accelerate launch --cpu starts one process, however many are asked for"
+        fix = "use torchrun --nproc_per_node N, or accelerate launch --multi_gpu, which works without GPUs too"
+        raise BadEnvironment("LAUNCHER", message, fix=fix)
 
 
 def speaks() -> bool:

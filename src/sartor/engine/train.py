@@ -17,7 +17,7 @@ from sartor.body import Body
 from sartor.data.rows import Rows
 from sartor.engine import launch
 from sartor.engine.devices import join, sharded, whole_state
-from sartor.engine.features import features, outputs
+from sartor.engine.features import cuts, features, outputs
 from sartor.engine.fit import State, Step, begin, fit
 from sartor.engine.precision import resolve
 from sartor.network import Network, assemble
@@ -85,13 +85,13 @@ def prepare(recipe: Recipe, examples: Batch, start: Start | None = None) -> Run:
     """A run at its start: assembled, its head solved on frozen features where the plan says so, or `start`'s."""
     recipe = recipe.settled()
     plan = recipe.plan
-    crew = join()
+    crew, precision = join(), resolve(plan.precision)
     steps = plan.steps(len(examples), crew.world)
     net = _assembled(recipe, steps)
     net.to(crew.device)
     if plan.head_start == "solved":
         if start is None:
-            frozen = crew.answers(examples, lambda part: features(net.body, part, resolve(plan.precision)))
+            frozen = crew.answers(examples, cuts(examples), lambda part: features(net.body, part, precision))
             start = solve(recipe, examples, frozen, net.body)
         net.head.load_state_dict(start.head)
     crew.place(net, plan)
@@ -114,7 +114,7 @@ def advance(run: Run, examples: Batch, until: int) -> Iterator[Step]:
 def look(run: Run, held: Batch, rows: Rows) -> Look:
     """Answers and scores on held-out rows; the weights are kept where they are the best so far."""
     precision = resolve(run.recipe.plan.precision)
-    said = join().answers(held, lambda part: outputs(run.net, part, precision), together=sharded(run.net))
+    said = join().answers(held, cuts(held), lambda part: outputs(run.net, part, precision))
     predictions = run.recipe.task.answer(said, rows)
     return note(run, Look(run.done, run.seconds, run.recipe.task.score(predictions, rows), predictions))
 
