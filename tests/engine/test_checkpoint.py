@@ -98,3 +98,17 @@ def test_it_replaces_the_older_one(run: Run, tmp_path: Path) -> None:
         checkpoint.save(run, tmp_path / "last")
     assert json.loads((tmp_path / "last" / "run.json").read_text())["seconds"] == 2.0
     assert [f.name for f in tmp_path.iterdir()] == ["last"]
+
+
+def test_a_run_on_another_number_of_devices_is_told(
+    run: Run, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint.save(run, tmp_path / "last")
+    again = fresh(tiny_encoder)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(BadInput) as raised:
+        checkpoint.load(again, tmp_path / "last")
+    assert str(raised.value) == (
+        f"error[CKPT_DEVICES]: {tmp_path / 'last'}: the checkpoint is of a run on 1 devices, and this one has 2. "
+        "Fix: start as many processes as before, or start again with --overwrite."
+    )

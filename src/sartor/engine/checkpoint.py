@@ -43,6 +43,7 @@ def save(run: Run, folder: Path) -> None:
         save_file(weights, beside / FILES[0])
         save_file(moments, beside / FILES[1])
         facts = {"recipe": run.recipe.fingerprint(), "step": run.done, "seconds": run.seconds, "losses": run.losses}
+        facts |= {"devices": launch.world()}
         hashes = {name: sha256(beside / name) for name in FILES}
         (beside / "run.json").write_text(json.dumps({**facts, "sha256": hashes}), "utf-8")
         for file in (*beside.iterdir(), beside):
@@ -67,6 +68,10 @@ def load(run: Run, folder: Path) -> None:
     if facts["recipe"] != run.recipe.fingerprint():
         fix = "give the same words as before, or start again with --overwrite"
         raise BadInput("CKPT_MISMATCH", "the checkpoint is of another recipe", fix=fix, where=str(folder))
+    if facts["devices"] != launch.world():
+        said = f"the checkpoint is of a run on {facts['devices']} devices, and this one has {launch.world()}"
+        fix = "start as many processes as before, or start again with --overwrite"
+        raise BadInput("CKPT_DEVICES", said, fix=fix, where=str(folder))
     weights = load_file(folder / FILES[0])
     with torch.no_grad():
         for name, weight in run.net.trainable().items():
