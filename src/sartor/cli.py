@@ -13,6 +13,7 @@ from typing import TextIO
 
 from sartor.command import process
 from sartor.command.words import Call, parse
+from sartor.engine import launch
 from sartor.errors import Interrupted, SartorError
 
 
@@ -20,7 +21,10 @@ def main() -> None:
     """The `sartor` command."""
     argv = sys.argv[1:]
     process.quiet_libraries(argv)
-    sys.exit(run(argv))
+    code = run(argv)
+    if code == 0:
+        launch.leave()
+    sys.exit(code)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -38,7 +42,7 @@ def _perform(call: Call, came: list[int]) -> int:
     from sartor.command.calls import answer
     from sartor.command.screen import Screen
 
-    screen = Screen(sys.stderr, quiet="quiet" in call.switches)
+    screen = Screen(sys.stderr, quiet="quiet" in call.switches or not launch.first())
     try:
         with process.muffled():
             given = answer(call, screen.show)
@@ -52,11 +56,14 @@ def _perform(call: Call, came: list[int]) -> int:
         printed = given.brief if "quiet" in call.switches else given.text
     if came:
         _print(Interrupted(came[0], kept=process.KEPT).sentence(), sys.stderr)
-    _print(printed, sys.stdout)
+    if launch.first():
+        _print(printed, sys.stdout)
     return 128 + came[0] if came else given.code
 
 
 def _fail(error: SartorError, as_json: bool) -> int:
+    if not launch.speaks():
+        return error.exit_code
     if as_json:
         from sartor.report.json_report import dumps, failure
 

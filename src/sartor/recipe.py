@@ -29,7 +29,13 @@ class Plan:
     min_steps: int = 300
     """Few rows need more than three passes (Zhang et al. 2021, arXiv 2006.05987)."""
     per_device_train_batch_size: int = 32
+    """Rows in one pass of one device."""
     gradient_accumulation_steps: int = 1
+    gradient_checkpointing: bool = False
+    """Compute what happens inside the blocks again for the backward pass instead of keeping it: less memory, a third
+    more work."""
+    fsdp: bool = False
+    """On several devices, each keeps only its part of every weight."""
     warmup_ratio: float = 0.06
     lr_scheduler_type: Literal["warmup_stable_decay", "linear", "cosine", "constant_with_warmup"] = (
         "warmup_stable_decay"
@@ -69,11 +75,12 @@ class Plan:
                     "VALUE_RANGE", f"plan.{name} is {getattr(self, name)}", fix="give at least 0 and below 1"
                 )
 
-    def steps(self, rows: int) -> int:
-        """Updates for a training part of `rows` rows."""
+    def steps(self, rows: int, devices: int = 1) -> int:
+        """Updates for a training part of `rows` rows, each over the batches of all devices."""
         if self.max_steps is not None:
             return self.max_steps
-        each = max(1, -(-rows // (self.per_device_train_batch_size * self.gradient_accumulation_steps)))
+        update = self.per_device_train_batch_size * self.gradient_accumulation_steps * devices
+        each = max(1, -(-rows // update))
         return max(self.min_steps, round(self.num_train_epochs * each))
 
     @classmethod

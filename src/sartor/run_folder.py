@@ -28,10 +28,14 @@ class RunFolder:
     """Where one run keeps what it finds. Every file appears whole or not at all, except the growing `events.jsonl`."""
 
     path: Path
+    writes: bool = True
+    """Of several processes that train together one writes; in the others every writing word does nothing."""
 
     @classmethod
-    def claim(cls, out: str | Path, *, resume: bool = False, overwrite: bool = False) -> RunFolder:
+    def claim(cls, out: str | Path, *, resume: bool = False, overwrite: bool = False, writes: bool = True) -> RunFolder:
         """The folder for a new run, or for one that goes on. Raises `BadInput` where another run's results lie."""
+        if not writes:
+            return cls(Path(out), writes=False)
         path = cls.free(out, resume=resume, overwrite=overwrite)
         if path.is_dir() and not resume:
             for name in ("events.jsonl", "state.json", "report.json", "report.html"):
@@ -57,6 +61,8 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Written beside, synced, renamed."""
+        if not self.writes:
+            return
         target = self.path / name
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
@@ -78,6 +84,8 @@ class RunFolder:
 
     def record(self, event: dict[str, Any]) -> None:
         """One line more in `events.jsonl`."""
+        if not self.writes:
+            return
         line = json.dumps({"time": round(time.time(), 3), **event}, ensure_ascii=False, default=str)
         with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")

@@ -12,12 +12,13 @@ from typing import Any
 from sartor.batch import Batch
 from sartor.bundle import network_answer, save_network
 from sartor.engine import checkpoint
+from sartor.engine.devices import join, sharded
 from sartor.engine.environment import environment
 from sartor.engine.faults import Faults, undisturbed
 from sartor.engine.fit import Step
 from sartor.engine.measure import measure
 from sartor.engine.progress import Progress
-from sartor.engine.train import Look, Run, prepare, train
+from sartor.engine.train import Look, Run, gathered, prepare, train
 from sartor.errors import BadEnvironment, BadInput, GateFailed, Interrupted
 from sartor.measuring import intervals
 from sartor.opening import Opening
@@ -49,20 +50,38 @@ def ready(opening: Opening, recipe: Recipe) -> Course:
     held = recipe.task.encode(opening.split.validation, body)
     began = time.monotonic()
     run = prepare(recipe, examples)
+    join().wait()  # every process has looked at the folder before one writes into it
     return Course(opening, run, examples, held, time.monotonic() - began)
 
 
 def train_recipe(
     course: Course, folder: RunFolder, command: str, card: Card, progress: Callable[[Progress], None]
 ) -> dict[str, Any]:
-    """Train, measure, save. Whatever ends it leaves a checkpoint that the same call goes on from."""
+    """Train, measure, save. Whatever ends it leaves a checkpoint that the same call goes on from.
+
+    Of several processes the first alone writes, measures and saves; all return what it found."""
     began = time.monotonic()
-    opening, run = course.opening, course.run
+    opening, run, crew = course.opening, course.run, join()
+    crew.wait()  # what an overwritten run left is gone
     _same_data(folder, opening)
     folder.write_json("config.json", {"recipe": run.recipe.to_json(), "command": command})
     folder.write_json("environment.json", environment())
     folder.write_json("data.json", {**opening.facts(), "rows": opening.numbers()})
     _train(course, folder, progress)
+    run.net = gathered(run)
+    return crew.by_first(lambda: _finished(course, folder, command, card, progress, began))
+
+
+def _finished(
+    course: Course,
+    folder: RunFolder,
+    command: str,
+    card: Card,
+    progress: Callable[[Progress], None],
+    began: float,
+) -> dict[str, Any]:
+    """The trained network, measured, saved as a bundle and reported."""
+    opening, run = course.opening, course.run
     run.recipe.method.merge(run.net)
     progress(Progress("measure", message="quality, latency, throughput"))
     result = _measured(opening, run, course.solved_seconds + run.seconds, began)
@@ -92,7 +111,7 @@ def _train(course: Course, folder: RunFolder, progress: Callable[[Progress], Non
     run = course.run
     saver = checkpoint.Saver(folder.path / CHECKPOINTS, SAVE_EVERY)
     _go_on(run, folder, saver.place)
-    steps, noted = run.recipe.plan.steps(len(course.examples)), run.done
+    steps, noted = run.recipe.plan.steps(len(course.examples), join().world), run.done
     try:
         for event in train(run, course.examples, course.held, course.opening.split.validation):
             if isinstance(event, Look):
@@ -130,8 +149,8 @@ def _go_on(run: Run, folder: RunFolder, place: Path) -> None:
 
 def _rescue(run: Run, folder: RunFolder, saver: checkpoint.Saver, noted: int, error: BaseException) -> None:
     """Keep the run as it stands when it is stopped, unless an update is half applied or the disk is full."""
-    if run.state is None or not run.done or not run.state.whole:
-        return
+    if run.state is None or not run.done or not run.state.whole or sharded(run.net):
+        return  # a sharded network can be saved only by all its processes, and they were not stopped at the same step
     if isinstance(error, BadEnvironment) and error.code == "DISK_FULL":
         return
     if run.state.last is not None and run.done > noted:  # applied, and stopped before anybody heard of it

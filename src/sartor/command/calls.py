@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sartor.command import output
 from sartor.command.manual import LIMITS
 from sartor.command.words import Call
+from sartor.engine import launch
 from sartor.engine.progress import Progress
 from sartor.errors import BadInput
 
@@ -38,6 +39,8 @@ class Answer:
 
 def answer(call: Call, show: Show) -> Answer:
     """Do what was asked. Raises `SartorError`."""
+    if call.verb != "finetune":
+        launch.alone(call.verb)
     return _RUN[call.verb](call, show)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from sartor import __version__
+from sartor.engine import launch
 from sartor.errors import BadEnvironment, BadInput, Interrupted, SartorError, disk_full, one_line, out_of_memory
 
 KEPT = "run the same command again with --resume to go on from what was finished"
@@ -23,6 +24,7 @@ _QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",  # notes of torch.distributed to its developers
     "TQDM_DISABLE": "1",
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
@@ -49,6 +51,8 @@ def signals() -> Iterator[list[int]]:
     came: list[int] = []
 
     def stop(number: int, _: FrameType | None) -> None:
+        if came and launch.world() > 1:
+            return  # a launcher passes on what its processes have heard already; it has its own last word
         if came:
             os._exit(128 + number)
         came.append(number)
@@ -80,6 +84,9 @@ def as_ours(error: BaseException, argv: Sequence[str]) -> SartorError:
     if out_of_memory(error):
         fix = "close other programs, or give fewer rows or a smaller batch"
         return BadEnvironment("MEMORY", "the memory of this machine does not suffice", fix=fix)
+    if launch.world() > 1 and isinstance(error, RuntimeError) and "by peer" in str(error):
+        fix = "see what the others say, and run the same command again with --resume"
+        return BadEnvironment("PEER_LOST", "another of the processes that train together has ended", fix=fix)
     if disk_full(error):
         where = str(getattr(error, "filename", None) or "")
         return BadEnvironment("DISK_FULL", "the disk is full", fix="free some space", where=where)

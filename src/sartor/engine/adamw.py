@@ -26,6 +26,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sartor.engine.devices import full, local
+from sartor.engine.faults import undisturbed
+
 MEMORY = 256
 MADE_UP = ("sums", "slack", "logs")
 """By step s: the sum for a row last current at s; the same weighted for its e; the logarithm of all decays up to s."""
@@ -48,7 +51,7 @@ class AdamW(torch.optim.Optimizer):
                 weight.grad = weight.grad.coalesce()
             found.append(weight.grad.values() if weight.grad.is_sparse else weight.grad)
         lengths = torch._foreach_norm(found)
-        return math.sqrt(sum(float(n) ** 2 for n in lengths))
+        return math.sqrt(sum(float(full(n)) ** 2 for n in lengths))
 
     @torch.no_grad()
     def step(self, closure: None = None, *, shrink: float = 1.0) -> None:  # type: ignore[override]
@@ -92,8 +95,9 @@ class AdamW(torch.optim.Optimizer):
         self._catch_up(table, (behind & state["read"]).nonzero()[:, 0])
         if unread and bool((state["current"] < step).any()):
             logs = state["logs"]
-            table.mul_((logs[step] - logs[state["current"]]).exp().float()[:, None])
-            state["current"].fill_(step)
+            with undisturbed():
+                table.mul_((logs[step] - logs[state["current"]]).exp().float()[:, None])
+                state["current"].fill_(step)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As it was saved: torch's own loading would turn counts and sums of logarithms into 32-bit numbers."""
@@ -167,10 +171,10 @@ class AdamW(torch.optim.Optimizer):
         steps = [s["step"] for s in states]
         torch._foreach_add_(steps, 1)
         torch._fused_adamw_(
-            weights,
-            grads,
-            [s["exp_avg"] for s in states],
-            [s["exp_avg_sq"] for s in states],
+            [local(w) for w in weights],
+            [local(g) for g in grads],
+            [local(s["exp_avg"]) for s in states],
+            [local(s["exp_avg_sq"]) for s in states],
             [],
             steps,
             lr=group["lr"],
@@ -186,7 +190,7 @@ class AdamW(torch.optim.Optimizer):
 
     @torch.no_grad()
     def _catch_up(self, weight: Tensor, rows: Tensor) -> None:
-        """What `rows` missed since they were last current."""
+        """What `rows` missed since they were last current; all of it or nothing, whatever signal comes."""
         state = self.state[weight]
         step = int(state["step"])
         rows = rows[state["current"][rows] < step]
@@ -203,10 +207,11 @@ class AdamW(torch.optim.Optimizer):
 
         m, v = state["exp_avg"][rows], state["exp_avg_sq"][rows]
         moved = m / v.sqrt().add_(column(second)) * column(sums)
-        weight.index_copy_(0, rows, weight[rows].mul_(column(decays)).sub_(moved))
-        state["exp_avg"].index_copy_(0, rows, m.mul_(column(b1**missed)))
-        state["exp_avg_sq"].index_copy_(0, rows, v.mul_(column(b2**missed)))
-        state["current"][rows] = step
+        with undisturbed():
+            weight.index_copy_(0, rows, weight[rows].mul_(column(decays)).sub_(moved))
+            state["exp_avg"].index_copy_(0, rows, m.mul_(column(b1**missed)))
+            state["exp_avg_sq"].index_copy_(0, rows, v.mul_(column(b2**missed)))
+            state["current"][rows] = step
 
 
 def _missed(since: Any, step: int, state: dict[str, Tensor], eps: float) -> tuple[Any, Any, Any]:

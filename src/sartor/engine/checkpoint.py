@@ -28,6 +28,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sartor.disk import sync
+from sartor.engine import launch
+from sartor.engine.devices import full, like
 from sartor.engine.faults import Faults
 from sartor.engine.train import Run
 from sartor.errors import BadEnvironment, BadInput, disk_full
@@ -50,7 +52,8 @@ class Saver:
     cost: float = 0.0
 
     def due(self) -> bool:
-        return time.monotonic() - self.since >= max(self.every, self.cost / LARGEST_SHARE)
+        """Never where several processes would have to agree on the time: those save at looks."""
+        return launch.world() == 1 and time.monotonic() - self.since >= max(self.every, self.cost / LARGEST_SHARE)
 
     def save(self, run: Run) -> None:
         began = time.monotonic()
@@ -62,7 +65,11 @@ class Saver:
 def save(run: Run, place: Path) -> Path:
     """Write the run into a new folder in `place`; older ones go when it is on the disk.
 
+    Of several processes the first writes; of a sharded network all must call, and what is written is whole.
     Raises `BadEnvironment` where the disk is full; the last good checkpoint stays."""
+    facts, tensors = _state(run)
+    if not launch.first():
+        return place
     place.mkdir(parents=True, exist_ok=True)
     earlier = [path for path in place.iterdir() if path.is_dir()]
     for leftover in (path for path in earlier if path.name.startswith(".")):  # of saves that were killed
@@ -70,7 +77,7 @@ def save(run: Run, place: Path) -> Path:
     beside = place / f".{uuid.uuid4().hex[:8]}"
     folder = place / f"{1 + max(map(_number, earlier), default=0):06d}-step-{run.done}"
     try:
-        _write(run, beside)
+        _write(facts, tensors, beside)
         beside.rename(folder)
         sync(place)
     except Exception as error:
@@ -98,6 +105,10 @@ def load(run: Run, place: Path) -> bool:
         if facts["recipe"] != run.recipe.fingerprint():
             fix = "give the same words as before, or start again with --overwrite"
             raise BadInput("CKPT_MISMATCH", "the checkpoint is of another recipe", fix=fix, where=str(folder))
+        if facts["devices"] != launch.world():
+            said = f"the checkpoint is of a run on {facts['devices']} devices, and this one has {launch.world()}"
+            fix = "start as many processes as before, or start again with --overwrite"
+            raise BadInput("CKPT_DEVICES", said, fix=fix, where=str(folder))
         _restore(run, facts, folder)
         return True
     if damage is not None:
@@ -130,19 +141,26 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write(run: Run, folder: Path) -> None:
-    """Everything of the run, on the disk when this returns."""
+def _state(run: Run) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
+    """Everything of the run: facts as JSON, and the tensors of each file, whole where the network is sharded."""
     assert run.state is not None
-    folder.mkdir()
     shelves: dict[str, Mapping[str, Tensor]]
     shelves = {"now": run.net.trainable(), "best": run.kept, "average": run.average}
-    weights = {f"{shelf}.{n}": w.detach().contiguous() for shelf, kept in shelves.items() for n, w in kept.items()}
-    save_file(weights, folder / FILES[0])
+    weights = {
+        f"{shelf}.{n}": full(w.detach()).contiguous() for shelf, kept in shelves.items() for n, w in kept.items()
+    }
     moments: dict[str, Tensor] = {}
     optimizer = _packed(run.state.optimizer.state_dict(), "optimizer", moments)
-    save_file(moments, folder / FILES[1])
     facts = {"recipe": run.recipe.fingerprint(), "step": run.done, "seconds": run.seconds, "losses": run.losses}
     facts |= {"start": run.start, "averaged": run.averaged, "faults": asdict(run.state.faults), "optimizer": optimizer}
+    return facts | {"devices": launch.world()}, dict(zip(FILES, (weights, moments), strict=True))
+
+
+def _write(facts: dict[str, Any], tensors: dict[str, dict[str, Tensor]], folder: Path) -> None:
+    """Everything of the run, on the disk when this returns."""
+    folder.mkdir()
+    for name, kept in tensors.items():
+        save_file(kept, folder / name)
     said = json.dumps(facts, indent=1)
     hashes = {name: sha256(folder / name) for name in FILES} | {"run": hashlib.sha256(said.encode()).hexdigest()}
     (folder / MANIFEST).write_text(json.dumps({"run": json.loads(said), "sha256": hashes}, indent=1), "utf-8")
@@ -173,12 +191,17 @@ def _restore(run: Run, facts: dict[str, Any], folder: Path) -> None:
     shelves: dict[str, dict[str, Tensor]] = {"now": {}, "best": {}, "average": {}}
     for name, weight in load_file(folder / FILES[0]).items():
         shelf, _, place = name.partition(".")
-        shelves[shelf][place] = weight.to(moving[place].device)
+        shelves[shelf][place] = like(weight.to(moving[place].device), moving[place])
     with torch.no_grad():
         for name, moved in moving.items():
             moved.copy_(shelves["now"][name])
     run.kept, run.average, run.averaged = shelves["best"], shelves["average"], facts["averaged"]
-    run.state.optimizer.load_state_dict(_unpacked(facts["optimizer"], load_file(folder / FILES[1])))
+    optimizer = run.state.optimizer
+    saved = _unpacked(facts["optimizer"], load_file(folder / FILES[1]))
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for place, kept in saved["state"].items():
+        saved["state"][place] = {name: like(value, weights[place]) for name, value in kept.items()}
+    optimizer.load_state_dict(saved)
     run.state.step, run.state.faults = facts["step"], Faults(**facts["faults"])
     run.diverged = run.state.faults.diverged(run.recipe.plan.nonfinite)
     run.seconds, run.start = facts["seconds"], facts["start"]
@@ -188,7 +211,7 @@ def _restore(run: Run, facts: dict[str, Any], folder: Path) -> None:
 def _packed(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     """`value`, made of dicts, lists and plain values, as JSON; its tensors are put aside under their paths."""
     if isinstance(value, Tensor):
-        tensors[name] = value.detach().contiguous()
+        tensors[name] = full(value.detach()).contiguous()
         return {"tensor": name}
     if isinstance(value, dict):
         return {"items": [[key, _packed(inner, f"{name}.{key}", tensors)] for key, inner in value.items()]}

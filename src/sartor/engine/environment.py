@@ -13,9 +13,11 @@ CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def environment() -> dict[str, Any]:
-    """The machine and the versions as plain JSON values. `memory_gb`: 1e9 bytes; `cores`: what this process may use."""
+    """The machine and the versions as plain JSON values. `memory_gb`: 1e9 bytes; `cores`: what this process may use;
+    `processes`: those that train together."""
     import torch
 
+    from sartor.engine import launch
     from sartor.engine.precision import CPUINFO, matrix_units
 
     units = matrix_units()
@@ -23,6 +25,7 @@ def environment() -> dict[str, Any]:
         "processor": processor(CPUINFO),
         "cores": cores(),
         "threads": torch.get_num_threads(),
+        "processes": launch.world(),
         "memory_gb": round(memory_bytes(CGROUP_LIMIT) / 1e9, 1),
         "device": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu",
         "matrix_units": units,

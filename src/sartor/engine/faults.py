@@ -55,11 +55,14 @@ class Faults:
         return self.in_a_row >= (1 if policy == "stop" else IN_A_ROW)
 
 
-def within_memory(descend: Callable[[int], float], net: Network, batch: Batch, size: int, faults: Faults) -> float:
+def within_memory(
+    descend: Callable[[int], float], net: Network, batch: Batch, size: int, faults: Faults, alone: bool = True
+) -> float:
     """The loss by `descend(rows in one pass)`, which gathers the gradients of `batch`; again in halves while memory
     does not suffice. The gradients of a failed try are dropped, so the update is that of a run of the smaller size.
 
-    The size that fits is remembered. Raises `BadEnvironment` where a single row does not fit.
+    The size that fits is remembered. Raises `BadEnvironment` where a single row does not fit, or where several processes
+    train together (not `alone`): the others know nothing of it.
     """
     found = min(size, faults.at_once or size)
     while True:
@@ -67,7 +70,7 @@ def within_memory(descend: Callable[[int], float], net: Network, batch: Batch, s
             loss = descend(found)
             break
         except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
+            if not alone or not out_of_memory(error):
                 raise
         net.zero_grad(set_to_none=True)  # after the except, which holds the failed pass's tensors
         found = min(found, len(batch))

@@ -27,6 +27,11 @@ def outputs(net: Network, examples: Batch, precision: str = "fp32") -> Tensor:
     return torch.cat(list(_passes(net, net.body, examples, precision)))[_back(examples)]
 
 
+def cuts(examples: Batch) -> list[Tensor]:
+    """The rows of each pass; a pass over them alone is the same one."""
+    return list(_by_length(examples))
+
+
 def _passes(module: nn.Module, body: Body, examples: Batch, precision: str) -> Iterator[Tensor]:
     training = module.training
     module.eval()

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from sartor.batch import Batch
+from sartor.engine import launch
 from sartor.engine.adamw import AdamW
+from sartor.engine.devices import Crew, full, join, sharded
 from sartor.engine.faults import Faults, undisturbed, within_memory
 from sartor.engine.operators import Operators
 from sartor.engine.order import epoch_batches, step_seed
@@ -26,7 +27,6 @@ from sartor.engine.precision import Mode, resolve, running
 from sartor.errors import BadInput
 from sartor.network import Network
 from sartor.recipe import Plan, Recipe
-
 
 LARGE_TABLE = 2048
 """Rows of a table from which an update reads only a small part."""
@@ -43,6 +43,8 @@ class State:
     faults: Faults = field(default_factory=Faults)
     last: Step | None = None
     """The latest update, for those whom a signal kept from hearing of it."""
+    descent: nn.Module | None = None
+    """What a step calls, once it has been put together for the devices there are."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ def begin(net: Network, plan: Plan) -> State:
     matrices = [p for p in moving.values() if p.ndim > 1]
     vectors = [p for p in moving.values() if p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": plan.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return State(AdamW([g for g in groups if g["params"]], lr=rate(plan, 0, 1), tables=tables(net)))
+    by_rows = tables(net) if launch.world() == 1 else []  # processes meet in whole gradients
+    return State(AdamW([g for g in groups if g["params"]], lr=rate(plan, 0, 1), tables=by_rows))
 
 
 def tables(net: Network) -> list[Tensor]:
@@ -99,20 +102,22 @@ def rate(plan: Plan, step: int, steps: int) -> float:
 def fit(net: Network, examples: Batch, recipe: Recipe, state: State) -> Iterator[Step]:
     """Updates from where `state` stands to the plan's end. `net` and `state` change in place."""
     plan = recipe.plan
-    steps = plan.steps(len(examples))
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    crew = join()
+    steps = plan.steps(len(examples), crew.world)
+    state.descent = state.descent or crew.descent(net, plan)
     precision = resolve(plan.precision)
-    update = plan.per_device_train_batch_size * plan.gradient_accumulation_steps
-    mode = running(Operators(net.body, precision, state.optimizer.tables, state.optimizer.read), precision)
+    update = plan.per_device_train_batch_size * plan.gradient_accumulation_steps * crew.world
+    operators = Operators(net.body, precision, state.optimizer.tables, state.optimizer.read)
+    mode = running(operators, precision, sharded(net))
     for batch in _from(examples, update, plan.seed, state.step):
         if state.step >= steps:
             return
         started = time.perf_counter()
         set_rate(state.optimizer, rate(plan, state.step, steps) * state.faults.share())
         net.train()
-        descend = partial(_descend, net, recipe, batch, accelerator, mode, step_seed(plan.seed, state.step))
-        loss = within_memory(descend, net, batch, plan.per_device_train_batch_size, state.faults)
-        norm = state.optimizer.norm()
+        descend = partial(_descend, net, state.descent, recipe, batch, crew, mode, step_seed(plan.seed, state.step))
+        loss = within_memory(descend, net, batch, plan.per_device_train_batch_size, state.faults, alone=crew.world == 1)
+        loss, norm = crew.mean(loss, state.optimizer.norm())
         with undisturbed():
             state.whole = False
             applied = state.faults.judge(loss, norm, plan.nonfinite)
@@ -135,19 +140,27 @@ def set_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
 
 
 def _descend(
-    net: Network, recipe: Recipe, batch: Batch, accelerator: Accelerator, mode: Mode, seed: int, size: int
+    net: Network,
+    descent: nn.Module,
+    recipe: Recipe,
+    batch: Batch,
+    crew: Crew,
+    mode: Mode,
+    seed: int,
+    size: int,
 ) -> float:
-    """Gradients of the mean loss over the whole update, gathered in micro-batches of `size` rows."""
-    total = 0.0
+    """Gradients of the mean loss over the whole update, gathered in micro-batches of `size` rows on each device; this
+    process's part of the loss."""
+    shares, total = crew.shares(batch, size), 0.0
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for start in range(0, len(batch), size):
-            part = batch.take(torch.arange(start, min(start + size, len(batch))))
-            with mode():
-                losses = recipe.objective(net, recipe.task, part)
-            share = len(part) / len(batch)
-            loss: Tensor = losses.float().sum() / len(batch) + share * recipe.method.penalty(net)
-            accelerator.backward(loss)
+        torch.manual_seed(seed + crew.rank)
+        for share in shares:
+            penalty = share.whole / len(batch) * full(recipe.method.penalty(net))
+            with crew.reducing(descent, last=share is shares[-1]), mode():  # what is recomputed runs in the mode too
+                losses = descent(recipe.objective, recipe.task, share.batch)
+                mean = losses[: share.counted].float().sum() * crew.world / len(batch)
+                loss: Tensor = mean + penalty
+                crew.accelerator.backward(loss)
             total += float(loss.detach())
     return total
 

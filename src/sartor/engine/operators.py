@@ -9,8 +9,8 @@ A mode that stands in for four of torch's functions while a pass runs, and chang
     dropout     masks at the price of their random bits (pretrained/chance.py)
     embedding   the gradient of a large table only for the rows that were read
 
-What `torch.autocast` does casts every input of every product anew and keeps the stream between layers in 32 bits: on two
-cores that was 8 to 15 % of a step. Only weights of the body are touched; the head stays in 32 bits.
+What `torch.autocast` does casts every input of every product anew and keeps the stream between layers in 32 bits: on
+two cores that was 8 to 15 % of a step. Only weights of the body are touched; the head stays in 32 bits.
 """
 
 from __future__ import annotations

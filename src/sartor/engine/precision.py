@@ -71,10 +71,10 @@ Mode = Callable[[], AbstractContextManager[Any]]
 """Makes what a pass runs in."""
 
 
-def running(operators: Operators, precision: str) -> Mode:
-    """What passes run in: the loop's own operators on a processor, torch's autocast on a GPU."""
-    if place() == "cpu":
+def running(operators: Operators, precision: str, sharded: bool = False) -> Mode:
+    """What passes run in: the loop's own operators where a processor has all weights, torch's autocast elsewhere."""
+    if place() == "cpu" and not sharded:
         return lambda: operators
     if precision != "bf16":
         return nullcontext
-    return lambda: torch.autocast("cuda", dtype=torch.bfloat16)
+    return lambda: torch.autocast(place(), dtype=torch.bfloat16)

@@ -15,9 +15,11 @@ from torch import Tensor
 from sartor.batch import Batch
 from sartor.body import Body
 from sartor.data.rows import Rows
-from sartor.engine.features import features, outputs
+from sartor.engine import launch
+from sartor.engine.devices import join, sharded, whole_state
+from sartor.engine.features import cuts, features, outputs
 from sartor.engine.fit import State, Step, begin, fit
-from sartor.engine.precision import place, resolve
+from sartor.engine.precision import resolve
 from sartor.network import Network, assemble
 from sartor.predictions import LOWER_IS_BETTER, Predictions, Scores
 from sartor.recipe import Recipe
@@ -83,14 +85,16 @@ def prepare(recipe: Recipe, examples: Batch, start: Start | None = None) -> Run:
     """A run at its start: assembled, its head solved on frozen features where the plan says so, or `start`'s."""
     recipe = recipe.settled()
     plan = recipe.plan
-    steps = plan.steps(len(examples))
-    net = assemble(recipe.task, recipe.backbone, recipe.method, steps=steps, seed=plan.seed, dropout=plan.dropout)
-    net.to(place())
+    crew, precision = join(), resolve(plan.precision)
+    steps = plan.steps(len(examples), crew.world)
+    net = _assembled(recipe, steps)
+    net.to(crew.device)
     if plan.head_start == "solved":
         if start is None:
-            frozen = features(net.body, examples, resolve(plan.precision))
+            frozen = crew.answers(examples, cuts(examples), lambda part: features(net.body, part, precision))
             start = solve(recipe, examples, frozen, net.body)
         net.head.load_state_dict(start.head)
+    crew.place(net, plan)
     chosen = start.chosen if start is not None else {}
     return Run(recipe, net, begin(net, plan) if steps else None, start=chosen)
 
@@ -111,7 +115,8 @@ def advance(run: Run, examples: Batch, until: int) -> Iterator[Step]:
 
 def look(run: Run, held: Batch, rows: Rows) -> Look:
     """Answers and scores on held-out rows; the weights are kept where they are the best so far."""
-    said = outputs(run.net, held, resolve(run.recipe.plan.precision))
+    precision = resolve(run.recipe.plan.precision)
+    said = join().answers(held, cuts(held), lambda part: outputs(run.net, part, precision))
     predictions = run.recipe.task.answer(said, rows)
     return note(run, Look(run.done, run.seconds, run.recipe.task.score(predictions, rows), predictions))
 
@@ -180,7 +185,7 @@ def train(run: Run, examples: Batch, held: Batch, rows: Rows) -> Iterator[Step |
     """The whole run, from wherever it stands: a look before the first step, then five on the way or one every
     `eval_steps`; the best weights at the end. Looks come at fixed steps, so a resumed run takes the same ones."""
     plan = run.recipe.plan
-    steps = plan.steps(len(examples))
+    steps = plan.steps(len(examples), launch.world())
     every = plan.eval_steps or max(1, math.ceil(steps / 5))
     while True:
         due = run.done % every == 0 or run.done == steps
@@ -190,6 +195,24 @@ def train(run: Run, examples: Batch, held: Batch, rows: Rows) -> Iterator[Step |
             break
         yield from advance(run, examples, min((run.done // every + 1) * every, steps))
     restore_best(run)
+
+
+def gathered(run: Run) -> Network:
+    """The run's network with all its weights, for measuring and saving; of a sharded one only the first process has
+    it, and all must ask."""
+    if not sharded(run.net):
+        return run.net
+    found = whole_state(run.net)
+    if not launch.first():
+        return run.net
+    net = _assembled(run.recipe, run.done)
+    net.load_state_dict(found)
+    return net
+
+
+def _assembled(recipe: Recipe, steps: int) -> Network:
+    plan = recipe.plan
+    return assemble(recipe.task, recipe.backbone, recipe.method, steps=steps, seed=plan.seed, dropout=plan.dropout)
 
 
 @torch.no_grad()

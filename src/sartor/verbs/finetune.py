@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from sartor import part as parts
 from sartor.backbone import Backbone
 from sartor.data.hints import Hints
+from sartor.engine import launch
 from sartor.engine.progress import Progress
 from sartor.method import Method
 from sartor.objective import Objective
@@ -71,6 +72,7 @@ def finetune(
 ) -> FinetuneResult:
     """Train one recipe on the training part, keep its best weights by held-out loss, score it once on the test part.
 
+    Processes that torchrun or `accelerate launch` started train together; the first writes, all return its result.
     `resume` goes on from the last checkpoint that a run of the same recipe kept in `out`, and ends with the same bits
     as a run that nothing stopped. One is kept at every look, every half minute, and when the run is interrupted.
     Raises `BadInput` before anything is written; an interrupted run raises `Interrupted`.
@@ -90,7 +92,7 @@ def finetune(
     from sartor.training import ready, train_recipe
 
     course = ready(opening, recipe)
-    folder = RunFolder.claim(out, resume=resume, overwrite=overwrite)
+    folder = RunFolder.claim(out, resume=resume, overwrite=overwrite, writes=launch.first())
     said = command or f"sartor.finetune({data!r}, backbone={backbone!r}, method={method!r})"
     result = train_recipe(course, folder, said, card, progress or (lambda _: None))
     return FinetuneResult(folder.path, result)
@@ -98,5 +100,5 @@ def finetune(
 
 def _dry(opening: Opening, recipe: Recipe, out: str | Path) -> dict[str, Any]:
     settled = recipe.settled()
-    steps = settled.plan.steps(len(opening.split.train))
+    steps = settled.plan.steps(len(opening.split.train), launch.world())
     return {"dry_run": True, "recipe": settled.to_json(), "steps": steps, "data": opening.facts(), "out": str(out)}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sartor.data.hints import Hints
+from sartor.engine import launch
 from sartor.engine.progress import Progress
 from sartor.opening import Opening, check_metric, open_data
 from sartor.run_folder import RunFolder
@@ -85,6 +86,7 @@ def position(
     Raises `BadInput` before anything is written; an interrupted course returns the verdict so far.
     """
     arrived = time.monotonic()
+    launch.alone("position")
     RunFolder.free(out, resume=resume, overwrite=overwrite)
     opening = open_data(data, hints.aimed(target), task, validation, test, seed)
     check_metric(metric, opening.task)
