@@ -94,9 +94,9 @@ def die_at_step(number: int, signal: int = 9) -> None:
 
 def die_in_update(count: int, signal: int = 9) -> None:
     """Inside the optimizer's step, when some weights have moved and others have not."""
-    import torch
+    from sartor.engine.adamw import AdamW
 
-    step = torch.optim.AdamW.step
+    step = AdamW.step
     dying = _at(count, signal)
 
     def half(self: Any, *words: Any, **named: Any) -> Any:
@@ -108,7 +108,7 @@ def die_in_update(count: int, signal: int = 9) -> None:
         step(self, *words, **named)
         self.param_groups = groups
 
-    torch.optim.AdamW.step = half  # type: ignore[method-assign]
+    AdamW.step = half  # type: ignore[method-assign]
 
 
 def die_in_gradient(count: int, signal: int = 9) -> None:

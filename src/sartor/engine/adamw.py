@@ -8,7 +8,7 @@ moments shrink by known factors,
 
 so the steps it missed add up to
 
-    m / (sqrt(v) + e) * sum_j a_j        a_j = lr_j (beta1 / sqrt(beta2))^j sqrt(c2_j) / c1_j * prod_{i > j} (1 - lr_i wd)
+    m / (sqrt(v) + e) * sum_j a_j      a_j = lr_j (beta1 / sqrt(beta2))^j sqrt(c2_j) / c1_j * prod_{i > j} (1 - lr_i wd)
 
 with e the mean of eps sqrt(c2_j / beta2^j) weighted by the a_j (exact to first order in eps). The sum is over at most
 `MEMORY` steps: by then beta1^j is 1e-12.
@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sartor.engine.devices import full, local
+from sartor.engine.devices import full, like, local
 from sartor.engine.faults import undisturbed
 
 MEMORY = 256
@@ -50,7 +50,7 @@ class AdamW(torch.optim.Optimizer):
             if weight.grad.is_sparse:
                 weight.grad = weight.grad.coalesce()
             found.append(weight.grad.values() if weight.grad.is_sparse else weight.grad)
-        lengths = torch._foreach_norm(found)
+        lengths = torch._foreach_norm(found) if found else []
         return math.sqrt(sum(float(full(n)) ** 2 for n in lengths))
 
     @torch.no_grad()
@@ -104,7 +104,8 @@ class AdamW(torch.optim.Optimizer):
         torch.optim.Optimizer.load_state_dict(self, state_dict)
         weights = [w for group in self.param_groups for w in group["params"]]
         for place, kept in state_dict["state"].items():
-            self.state[weights[place]] = {name: value.clone() for name, value in kept.items()}
+            weight = weights[place]
+            self.state[weight] = {name: like(value.clone(), weight) for name, value in kept.items()}
 
     def _moving(self) -> list[Any]:
         return [w for group in self.param_groups for w in group["params"] if w.grad is not None]

@@ -196,12 +196,7 @@ def _restore(run: Run, facts: dict[str, Any], folder: Path) -> None:
         for name, moved in moving.items():
             moved.copy_(shelves["now"][name])
     run.kept, run.average, run.averaged = shelves["best"], shelves["average"], facts["averaged"]
-    optimizer = run.state.optimizer
-    saved = _unpacked(facts["optimizer"], load_file(folder / FILES[1]))
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    for place, kept in saved["state"].items():
-        saved["state"][place] = {name: like(value, weights[place]) for name, value in kept.items()}
-    optimizer.load_state_dict(saved)
+    run.state.optimizer.load_state_dict(_unpacked(facts["optimizer"], load_file(folder / FILES[1])))
     run.state.step, run.state.faults = facts["step"], Faults(**facts["faults"])
     run.diverged = run.state.faults.diverged(run.recipe.plan.nonfinite)
     run.seconds, run.start = facts["seconds"], facts["start"]

@@ -61,8 +61,8 @@ def within_memory(
     """The loss by `descend(rows in one pass)`, which gathers the gradients of `batch`; again in halves while memory
     does not suffice. The gradients of a failed try are dropped, so the update is that of a run of the smaller size.
 
-    The size that fits is remembered. Raises `BadEnvironment` where a single row does not fit, or where several processes
-    train together (not `alone`): the others know nothing of it.
+    The size that fits is remembered. Raises `BadEnvironment` where a single row does not fit. Where several processes
+    train together (not `alone`) nothing is tried again: the others know nothing of it.
     """
     found = min(size, faults.at_once or size)
     while True:

@@ -156,8 +156,8 @@ def _descend(
         torch.manual_seed(seed + crew.rank)
         for share in shares:
             penalty = share.whole / len(batch) * full(recipe.method.penalty(net))
-            with crew.reducing(descent, last=share is shares[-1]), mode():  # what is recomputed runs in the mode too
-                losses = descent(recipe.objective, recipe.task, share.batch)
+            with crew.reducing(descent, last=share is shares[-1]):
+                losses = descent(recipe.objective, recipe.task, share.batch, mode)
                 mean = losses[: share.counted].float().sum() * crew.world / len(batch)
                 loss: Tensor = mean + penalty
                 crew.accelerator.backward(loss)
