@@ -37,7 +37,7 @@ class Batch:
 
     def take(self, where: Tensor) -> Batch:
         """The rows at the positions `where` (B,), in that order."""
-        picked, offsets = self._tokens(where)
+        picked, offsets = self.tokens(where)
         return Batch(
             rows=self.rows[where],
             offsets=offsets,
@@ -54,11 +54,11 @@ class Batch:
     def arranged(self, values: Tensor, order: Tensor) -> Tensor:
         """(S, ...) values of the tokens of `take(order)` -> in this batch's order of tokens."""
         out = torch.empty_like(values)
-        out[self._tokens(order)[0]] = values
+        out[self.tokens(order)[0]] = values
         return out
 
-    def _tokens(self, where: Tensor) -> tuple[Tensor, Tensor]:
-        """The tokens of the rows at `where`, in that order, and where each of these rows then begins."""
+    def tokens(self, where: Tensor) -> tuple[Tensor, Tensor]:
+        """Places of the tokens of the rows at `where`, in that order, and where each of these rows then begins."""
         lengths = self.lengths[where]
         offsets = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
         starts = self.offsets[:-1][where] - offsets[:-1]

@@ -53,6 +53,8 @@ class Plan:
     early_stopping_patience: int | None = 3
     """Looks without a better held-out loss before the run ends at its best weights; none: never stop early."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    prefix_cache: Literal["auto", "off"] = "auto"
+    """`auto`: what blocks that do not move make of a row is computed once and kept; dropout in them is then off."""
     nonfinite: Literal["skip", "halve", "stop"] = "skip"
     """What follows an update whose loss or gradient is no number, which is never applied: go on with the next rows, go
     on at half the rate, or end the run. Ten in a row end it in any case."""

@@ -20,6 +20,7 @@ from sartor.engine.devices import join, sharded, whole_state
 from sartor.engine.features import cuts, features, outputs
 from sartor.engine.fit import State, Step, begin, fit
 from sartor.engine.precision import resolve
+from sartor.engine.prefix import PrefixCache
 from sartor.network import Network, assemble
 from sartor.predictions import LOWER_IS_BETTER, Predictions, Scores
 from sartor.recipe import Recipe
@@ -45,6 +46,7 @@ class Run:
     losses   (step, held-out loss) of every look so far; what early stopping and the choice of weights rest on
     last     the latest look
     average  the mean of the weights so far, recent ones counting more; `averaged` of them went in
+    depth    blocks from the input on that do not move: their work is kept in `prefixes`; `behind` has the rows so far
     """
 
     recipe: Recipe
@@ -58,6 +60,9 @@ class Run:
     average: dict[str, Tensor] = field(default_factory=dict)
     averaged: int = 0
     diverged: bool = False
+    depth: int = 0
+    prefixes: PrefixCache = field(default_factory=PrefixCache)
+    behind: dict[int, tuple[Batch, Batch]] = field(default_factory=dict)
 
     @property
     def done(self) -> int:
@@ -81,8 +86,10 @@ def solve(recipe: Recipe, examples: Batch, frozen: Tensor, width_of: Body) -> St
     return Start(head.state_dict(), chosen, time.perf_counter() - began)
 
 
-def prepare(recipe: Recipe, examples: Batch, start: Start | None = None) -> Run:
-    """A run at its start: assembled, its head solved on frozen features where the plan says so, or `start`'s."""
+def prepare(recipe: Recipe, examples: Batch, start: Start | None = None, prefixes: PrefixCache | None = None) -> Run:
+    """A run at its start: assembled, its head solved on frozen features where the plan says so, or `start`'s.
+
+    What its frozen blocks make of the rows is kept in `prefixes`, which other runs may share."""
     recipe = recipe.settled()
     plan = recipe.plan
     crew, precision = join(), resolve(plan.precision)
@@ -96,13 +103,30 @@ def prepare(recipe: Recipe, examples: Batch, start: Start | None = None) -> Run:
         net.head.load_state_dict(start.head)
     crew.place(net, plan)
     chosen = start.chosen if start is not None else {}
-    return Run(recipe, net, begin(net, plan) if steps else None, start=chosen)
+    keeps = plan.prefix_cache == "auto" and crew.world == 1 and steps > 0
+    depth = min(net.body.depth(), len(net.body.blocks()) - 1) if keeps else 0
+    state = begin(net, plan) if steps else None
+    return Run(recipe, net, state, start=chosen, depth=depth, prefixes=prefixes or PrefixCache())
+
+
+def read(run: Run, examples: Batch) -> Batch:
+    """The examples as the run reads them: behind its frozen blocks, whose work is done at the first call."""
+    if not run.depth:
+        return examples
+    if id(examples) not in run.behind:
+        precision = resolve(run.recipe.plan.precision)
+        found = run.prefixes.behind(run.net.body, examples, run.depth, precision)
+        run.behind[id(examples)] = (examples, found)  # the examples too: an id is theirs only while they are there
+    return run.behind[id(examples)][1]
 
 
 def advance(run: Run, examples: Batch, until: int) -> Iterator[Step]:
     """Updates up to step `until`, or to the plan's end, or until the run has diverged."""
     if run.state is None or run.done >= until:
         return
+    began = time.perf_counter()
+    examples = read(run, examples)
+    run.seconds += time.perf_counter() - began
     for step in fit(run.net, examples, run.recipe, run.state):
         run.seconds += step.seconds
         run.diverged = run.state.faults.diverged(run.recipe.plan.nonfinite)
@@ -116,6 +140,7 @@ def advance(run: Run, examples: Batch, until: int) -> Iterator[Step]:
 def look(run: Run, held: Batch, rows: Rows) -> Look:
     """Answers and scores on held-out rows; the weights are kept where they are the best so far."""
     precision = resolve(run.recipe.plan.precision)
+    held = read(run, held)
     said = join().answers(held, cuts(held), lambda part: outputs(run.net, part, precision))
     predictions = run.recipe.task.answer(said, rows)
     return note(run, Look(run.done, run.seconds, run.recipe.task.score(predictions, rows), predictions))

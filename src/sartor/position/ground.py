@@ -16,6 +16,7 @@ from sartor.data.rows import Rows
 from sartor.data.split import Split
 from sartor.engine.features import features
 from sartor.engine.precision import place, resolve
+from sartor.engine.prefix import PrefixCache
 from sartor.engine.train import Look, Start, solve
 from sartor.position.clock import Budget
 from sartor.position.entry import Candidate
@@ -33,6 +34,7 @@ class Base:
     pace     seconds for a token in a forward pass
     first    the look at held-out rows that every run from the solved head begins with
     solved   rows of the training part that the head was fitted on
+    glance   the race's held-out rows
     """
 
     train: Batch
@@ -43,6 +45,7 @@ class Base:
     start: Start
     seconds: float
     first: Look | None = None
+    glance: Batch | None = None
 
 
 @dataclass
@@ -54,6 +57,7 @@ class Ground:
     budget: Budget
     seed: int
     bases: dict[str, Base] = field(default_factory=dict)
+    prefixes: PrefixCache = field(default_factory=PrefixCache)
     record: Callable[[dict[str, Any]], None] = lambda event: None
 
     def base(self, recipe: Recipe) -> Base:
@@ -62,6 +66,13 @@ class Ground:
     def glance(self) -> Rows:
         """The held-out rows of the race: a seeded sample of the validation part, the same for every candidate."""
         return self.split.validation.take(self.glance_places().numpy())
+
+    def glanced(self, recipe: Recipe) -> Batch:
+        """The race's held-out rows as the recipe's backbone encodes them: one batch for every look."""
+        base = self.base(recipe)
+        if base.glance is None:
+            base.glance = base.validation.take(self.glance_places())
+        return base.glance
 
     def glance_places(self) -> Tensor:
         count = len(self.split.validation)

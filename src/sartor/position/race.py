@@ -116,7 +116,7 @@ def judged_loss(ground: Ground, seen: Look) -> Floats:
 def start_run(ground: Ground, entry: Entry) -> None:
     """Assemble the candidate's network at its head start."""
     base = ground.base(_recipe(entry))
-    entry.run = prepare(_recipe(entry), base.train, base.start)
+    entry.run = prepare(_recipe(entry), base.train, base.start, ground.prefixes)
     entry.status = "racing"
     if entry.run.state is None:
         return
@@ -132,7 +132,7 @@ def start_run(ground: Ground, entry: Entry) -> None:
 def glance(ground: Ground, entry: Entry) -> Look:
     """One look at the race's held-out rows, kept for the report."""
     assert entry.run is not None
-    held = ground.base(_recipe(entry)).validation.take(ground.glance_places())
+    held = ground.glanced(_recipe(entry))
     with averaged(entry.run):
         seen = look(entry.run, held, ground.glance())
     entry.looks.append(as_point(seen))
