@@ -67,6 +67,7 @@ def test_settings_are_cast_by_their_annotations() -> None:
         "lora_alpha": 8.0,
         "lora_dropout": 0.0,
         "target_modules": ["query", "value"],
+        "last": None,
     }
     assert made.spelled() == "lora:r=4,lora_alpha=8,target_modules=query+value"
 
@@ -166,13 +167,14 @@ def test_a_wrong_value_is_one_sentence(kind: object, text: str, said: str) -> No
         (
             "methods",
             "lora:rank=4",
-            "error[PART_SETTING]: lora has no setting 'rank'. Fix: known: lora_alpha, lora_dropout, r, target_modules.",
+            "error[PART_SETTING]: lora has no setting 'rank'. "
+            "Fix: known: last, lora_alpha, lora_dropout, r, target_modules.",
         ),
         (
             "methods",
             "lora:lora_alhpa=4",
             "error[PART_SETTING]: lora has no setting 'lora_alhpa'. "
-            "Fix: did you mean 'lora_alpha'? Known: lora_alpha, lora_dropout, r, target_modules.",
+            "Fix: did you mean 'lora_alpha'? Known: last, lora_alpha, lora_dropout, r, target_modules.",
         ),
         (
             "methods",

@@ -34,7 +34,8 @@ class Descent(nn.Module):
 def recomputed(blocks: Sequence[nn.Module], mode: Mode = nullcontext) -> Iterator[None]:
     """Inside, each block keeps only its input for the backward pass (Chen et al. 2016, arXiv 1604.06174).
 
-    The backward pass leaves every mode, so what is computed again enters `mode` again. Only `forward` is exchanged, and only for as long: names, hooks and copies of the network stay as they are.
+    The backward pass leaves every mode, so what is computed again enters `mode` again. Only `forward` is exchanged, and
+    only for as long: names, hooks and copies of the network stay as they are.
     """
     before = [vars(block).get("forward") for block in blocks]
     for block in blocks:

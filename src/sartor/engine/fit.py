@@ -100,7 +100,15 @@ def rate(plan: Plan, step: int, steps: int) -> float:
 
 
 def fit(net: Network, examples: Batch, recipe: Recipe, state: State) -> Iterator[Step]:
-    """Updates from where `state` stands to the plan's end. `net` and `state` change in place."""
+    """Updates from where `state` stands to the plan's end. `net` and `state` change in place; between updates the
+    network is in training mode, and in evaluation mode when this ends or is closed."""
+    try:
+        yield from _updates(net, examples, recipe, state)
+    finally:
+        net.eval()
+
+
+def _updates(net: Network, examples: Batch, recipe: Recipe, state: State) -> Iterator[Step]:
     plan = recipe.plan
     crew = join()
     steps = plan.steps(len(examples), crew.world)
@@ -114,7 +122,8 @@ def fit(net: Network, examples: Batch, recipe: Recipe, state: State) -> Iterator
             return
         started = time.perf_counter()
         set_rate(state.optimizer, rate(plan, state.step, steps) * state.faults.share())
-        net.train()
+        if not net.training:
+            net.train()
         descend = partial(_descend, net, state.descent, recipe, batch, crew, mode, step_seed(plan.seed, state.step))
         loss = within_memory(descend, net, batch, plan.per_device_train_batch_size, state.faults, alone=crew.world == 1)
         loss, norm = crew.mean(loss, state.optimizer.norm())
@@ -125,7 +134,6 @@ def fit(net: Network, examples: Batch, recipe: Recipe, state: State) -> Iterator
                 state.optimizer.step(shrink=min(1.0, (plan.max_grad_norm or math.inf) / (norm + 1e-6)))
                 recipe.method.after_step(net, state.step)
             state.optimizer.zero_grad(set_to_none=True)
-            net.eval()
             tokens, learning_rate = int(batch.lengths.sum()), state.optimizer.param_groups[0]["lr"]
             seconds = time.perf_counter() - started
             unapplied = () if applied else tuple(batch.rows.tolist())

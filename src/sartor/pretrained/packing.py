@@ -26,6 +26,7 @@ STRETCH_COST = 30_000.0
 """What one more stretch costs, in scores (elements of T x T): about 20 operations in forward and backward."""
 PADDED_TOKEN_COST = 60.0
 """What one padded token costs per head besides its scores: its share of gathering and of the products."""
+FEW_BLOCKS = 2
 MOST_SCORES = 1 << 19
 """Scores per head in one stretch: they stay in the cache between the products."""
 UNSEEN = torch.finfo(torch.float32).min
@@ -92,16 +93,18 @@ class Packing:
     order: Tensor  # (B,) the batch's rows from the shortest to the longest
     lengths: Tensor  # (B,) theirs, in that order
     stretches: list[Stretch]
+    wide: bool = False  # attend in 32 bits: in bf16 each new shape costs its code, which few blocks do not repay
 
     @classmethod
-    def of(cls, lengths: Tensor) -> Packing:
+    def of(cls, lengths: Tensor, blocks: int | None = None) -> Packing:
+        """The packing of rows of these lengths for a network of so many blocks."""
         order = torch.argsort(lengths, stable=True)
         ordered = lengths[order]
         ends = _cuts(ordered.tolist())
         starts = [0, *ends[:-1]]
         offsets = [0, *ordered.cumsum(0).tolist()]
         made = [Stretch(offsets[a], ordered[a:b]) for a, b in zip(starts, ends, strict=True)]
-        return cls(order, ordered, made)
+        return cls(order, ordered, made, wide=blocks is not None and blocks <= FEW_BLOCKS)
 
     @functools.cached_property
     def tokens(self) -> int:
@@ -174,7 +177,7 @@ class Attention(torch.autograd.Function):
         ctx.save_for_backward(q, k, v)
         ctx.kept = []
         for stretch in packing.stretches:
-            qs, ks, vs = _gathered(stretch, q, k, v)
+            qs, ks, vs = _gathered(stretch, packing.wide, q, k, v)
             weights = _weights(stretch, qs, ks, sight)
             keep = kept(weights, p) if p else None
             found = torch.bmm(_used(weights, keep), vs)
@@ -201,8 +204,8 @@ def _stretch_backward(
     ctx: Any, stretch: Stretch, weights: Tensor | None, keep: Tensor | None, grad: Tensor, *qkv: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of one stretch's queries, keys and values, (n h, T, d) each."""
-    qs, ks, vs = _gathered(stretch, *qkv)
-    (gs,) = _gathered(stretch, grad)
+    qs, ks, vs = _gathered(stretch, ctx.packing.wide, *qkv)
+    (gs,) = _gathered(stretch, ctx.packing.wide, grad)
     inside = stretch.inside
     if inside is not None:  # what stands behind a row's end is another token's gradient
         gs.view(stretch.rows, -1, *gs.shape[1:]).mul_(inside[:, None, :, None].to(gs.dtype))
@@ -229,14 +232,15 @@ def _scaled(a: Tensor, b: Tensor, scale: float, plus: Tensor | None = None) -> T
     return torch.baddbmm(plus, a, b, alpha=scale)
 
 
-def _gathered(stretch: Stretch, *tensors: Tensor) -> tuple[Tensor, ...]:
-    """(S, heads, d) -> (n h, T, d) each; a key or value head is shared where there are fewer of them."""
+def _gathered(stretch: Stretch, wide: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """(S, heads, d) -> (n h, T, d) each, in 32 bits where `wide`; heads of keys are shared where they are fewer."""
     heads = tensors[0].shape[1]
     into, _ = stretch.index(heads)
     found = []
     for t in tensors:
         where = into if t.shape[1] == heads else _shared(into, heads, t.shape[1])
-        found.append(t.reshape(-1, t.shape[-1]).index_select(0, where).view(-1, stretch.longest, t.shape[-1]))
+        part = t.reshape(-1, t.shape[-1]).index_select(0, where).view(-1, stretch.longest, t.shape[-1])
+        found.append(part.float() if wide else part)
     return tuple(found)
 
 
@@ -249,7 +253,7 @@ def _scatter(part: Tensor, stretch: Stretch, whole: Tensor, heads: int | None = 
     """(n h, T, d) -> the stretch's tokens of (S, heads, d); shared heads add up."""
     heads = heads or whole.shape[1]
     into, back = stretch.index(heads)
-    flat = part.view(-1, part.shape[-1])
+    flat = part.view(-1, part.shape[-1]).to(whole.dtype)
     if whole.shape[1] == heads:
         rows = whole.view(-1, whole.shape[-1])[stretch.first * heads : stretch.last * heads]
         torch.index_select(flat, 0, back, out=rows)

@@ -45,6 +45,8 @@ class TextBody(Body):
         else:
             _replace(model, self.place, nn.Identity())
             self.model = model
+        self.list = _block_list(self.model)
+        self.first_position = _first_position(self.model)
         self.packs = False
         self.packs = self._agrees(self._packed)
         self.enters = self.packs and how == "mean" and self._agrees(self._through_prefix)
@@ -87,7 +89,7 @@ class TextBody(Body):
 
     def _packed(self, batch: Batch) -> Tensor:
         """(B, D) with no padding anywhere."""
-        packed = packing.Packing.of(batch.lengths)
+        packed = packing.Packing.of(batch.lengths, len(self.blocks()) - batch.depth)
         ordered = batch.take(packed.order)
         with self._entering(packed, ordered):
             if self.how == "native":
@@ -100,12 +102,12 @@ class TextBody(Body):
 
     def _words(self, packed: packing.Packing, ordered: Batch) -> dict[str, Any]:
         sequences = {name: values for name, values in ordered.sequences.items() if name != "hidden"}
-        return route.packed_words(packed, sequences, _first_position(self.model))
+        return route.packed_words(packed, sequences, self.first_position)
 
     def _entering(self, packed: packing.Packing, ordered: Batch) -> AbstractContextManager[None]:
         if not ordered.depth:
             return nullcontext()
-        blocks = self.model.get_submodule(self._block_list()[0][0].removeprefix("model.").rpartition(".")[0])
+        blocks = self.model.get_submodule(self.list)
         lookup = getattr(self.model, "embeddings", None)
         hidden = packed.filled(ordered.sequences["hidden"])[None]
         return route.entering(blocks, ordered.depth, hidden, lookup)
@@ -147,15 +149,11 @@ class TextBody(Body):
         return self._packed(batch.behind(half, self.prefix(batch, half)))
 
     def linears(self) -> list[str]:
-        inside = [name for name, _ in self._block_list()]
-        return [
-            name
-            for name, module in self.named_modules()
-            if isinstance(module, nn.Linear) and any(name.startswith(f"{block}.") for block in inside)
-        ]
+        inside = tuple(f"model.{self.list}.{i}." for i in range(len(self.blocks())))
+        return [n for n, m in self.named_modules() if isinstance(m, nn.Linear) and n.startswith(inside)]
 
     def blocks(self) -> list[nn.Module]:
-        return [block for _, block in self._block_list()]
+        return list(self.model.get_submodule(self.list)) if self.list else []
 
     def save(self, folder: Path, head: nn.Module, config: dict[str, Any]) -> None:
         """The transformers layout: model, head and tokenizer; `config` says what the outputs mean."""
@@ -183,14 +181,6 @@ class TextBody(Body):
         pooling.write_block(model.base_model.encoder.layer[-1])
         pooling.write_pooler(_dense_before_tanh(model))
         return model
-
-    def _block_list(self) -> list[tuple[str, nn.Module]]:
-        """The longest list of modules of one class: the repeated units."""
-        lists = [(n, m) for n, m in self.model.named_modules() if isinstance(m, nn.ModuleList) and len(m)]
-        if not lists:
-            return []
-        name, longest = max(lists, key=lambda found: sum(p.numel() for p in found[1].parameters()))
-        return [(f"model.{name}.{i}", block) for i, block in enumerate(longest)]
 
 
 def open_text(folder: Path, how: Literal["auto", "mean", "native"], max_length: int, fresh: bool = False) -> TextBody:
@@ -298,6 +288,12 @@ def _longest(model: Any, asked: int) -> int:
     """`asked`, or as many tokens as the model has positions for; RoBERTa's kin leave the first ones to the padding."""
     positions = getattr(model.config, "max_position_embeddings", None) or asked
     return min(asked, positions - _first_position(model))
+
+
+def _block_list(model: Any) -> str:
+    """The name of the largest list of modules, the repeated units; empty where there is none."""
+    lists = {n: m for n, m in model.named_modules() if isinstance(m, nn.ModuleList) and len(m)}
+    return max(lists, key=lambda name: sum(p.numel() for p in lists[name].parameters()), default="")
 
 
 def _first_position(model: Any) -> int:
