@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -35,6 +35,10 @@ class Body(nn.Module):
     @abstractmethod
     def blocks(self) -> list[nn.Module]:
         """The repeated units, in order from the input."""
+
+    def layout(self) -> Literal["packed", "padded"]:
+        """How rows lie in its blocks: end to end without padding, or padded to the longest of their stretch."""
+        return "padded"
 
     def depth(self) -> int:
         """Blocks from the input on whose outputs stay what they are in training; 0 where none, or not to be had."""

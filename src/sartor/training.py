@@ -12,6 +12,7 @@ from typing import Any
 from sartor.batch import Batch
 from sartor.bundle import network_answer, save_network
 from sartor.engine import checkpoint
+from sartor.engine.account import account, in_words
 from sartor.engine.devices import join, sharded
 from sartor.engine.environment import environment
 from sartor.engine.faults import Faults, undisturbed
@@ -67,25 +68,26 @@ def train_recipe(
     folder.write_json("config.json", {"recipe": run.recipe.to_json(), "command": command})
     folder.write_json("environment.json", environment())
     folder.write_json("data.json", {**opening.facts(), "rows": opening.numbers()})
-    _train(course, folder, progress)
+    told = account(run, course.examples)
+    _train(course, folder, told, progress)
     run.net = gathered(run)
-    return crew.by_first(lambda: _finished(course, folder, command, card, progress, began))
+    return crew.by_first(lambda: _finished(course, folder, {"command": command, "engine": told}, card, progress, began))
 
 
 def _finished(
     course: Course,
     folder: RunFolder,
-    command: str,
+    told: dict[str, Any],
     card: Card,
     progress: Callable[[Progress], None],
     began: float,
 ) -> dict[str, Any]:
-    """The trained network, measured, saved as a bundle and reported."""
+    """The trained network, measured, saved as a bundle and reported; `told` is reported with it."""
     opening, run = course.opening, course.run
     run.recipe.method.merge(run.net)
     progress(Progress("measure", message="quality, latency, throughput"))
     result = _measured(opening, run, course.solved_seconds + run.seconds, began)
-    result |= {"command": command, "folder": str(folder.path), "environment": environment()}
+    result |= {**told, "folder": str(folder.path), "environment": environment()}
     schema = opening.split.train.schema
     made = save_network(folder.path / "bundle", run.net, run.recipe, schema, result, card(result))
     result |= {"bundle": str(made)}
@@ -106,12 +108,14 @@ def _same_data(folder: RunFolder, opening: Opening) -> None:
         raise BadInput("RESUME_DATA", "the run in this folder was on other rows", fix=fix, where=str(folder.path))
 
 
-def _train(course: Course, folder: RunFolder, progress: Callable[[Progress], None]) -> None:
+def _train(course: Course, folder: RunFolder, told: dict[str, Any], progress: Callable[[Progress], None]) -> None:
     """The run to its end, from the last checkpoint where there is one."""
     run = course.run
     saver = checkpoint.Saver(folder.path / CHECKPOINTS, SAVE_EVERY)
     _go_on(run, folder, saver.place)
     steps, noted = run.recipe.plan.steps(len(course.examples), join().world), run.done
+    folder.record({"event": "engine", **told})
+    progress(Progress("train", run.done, steps, None, in_words(told)))
     try:
         for event in train(run, course.examples, course.held, course.opening.split.validation):
             if isinstance(event, Look):

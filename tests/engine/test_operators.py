@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sartor.engine.operators import Operators
+from sartor.engine.operators import Operators, adapted
 
 S, D = 50, 16
 
@@ -46,6 +46,30 @@ def test_a_linear_layer_is_the_product_of_rounded_factors(frozen: bool, bias: bo
     if bias:
         assert made.bias.grad is not None
         torch.testing.assert_close(made.bias.grad, rounded(grad).sum(0), rtol=2e-2, atol=5e-2)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_low_rank_update_is_fused_into_the_layer(bias: bool) -> None:
+    """bf16 against the same function on the same rounded numbers in 32 bits: values and all three gradients."""
+    made = layer(frozen=True)
+    given = made.bias.requires_grad_(False) if bias else None
+    parts = [torch.randn(S, D), torch.randn(4, D) * 0.3, torch.randn(2 * D, 4) * 0.3]
+    grad = torch.randn(S, 2 * D)
+    found = []
+    for mode in (True, False):
+        x, a, b = (rounded(p).requires_grad_() for p in parts)
+        weight = made.weight if mode else rounded(made.weight)
+        if mode:
+            with Operators(nn.ParameterList([made.weight, a, b]), "bf16"):
+                y = adapted(x, weight, given, a, b, 2.0)
+        else:
+            y = adapted(x, weight, given, a, b, 2.0)
+        y.backward(grad.to(y.dtype))
+        found.append([y.float(), x.grad, a.grad, b.grad])
+        assert (y.dtype == torch.bfloat16) == mode
+    for mine, expected in zip(*found, strict=True):
+        assert mine is not None and expected is not None
+        assert float(((mine - expected).norm() / expected.norm()).detach()) < 1e-2
 
 
 def test_a_weight_that_changed_is_cast_again() -> None:

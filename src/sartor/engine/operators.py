@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function
 
 from sartor.engine.precision import CPUINFO, cpuinfo_value
 from sartor.pretrained.chance import kept, scaled
@@ -31,6 +31,14 @@ Reader = Callable[[Tensor, Tensor], None]
 """Told of (table, rows) before the rows are read."""
 
 HALF = torch.bfloat16
+
+
+def adapted(x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Tensor:
+    """x W^T + bias + scale (x A^T) B^T: a layer with its low-rank update, a (r, K), b (N, r). A mode may fuse it."""
+    if has_torch_function((x, weight, a, b)):
+        fused: Tensor = handle_torch_function(adapted, (x, weight, a, b), x, weight, bias, a, b, scale)
+        return fused
+    return functional.linear(x, weight, bias) + functional.linear(functional.linear(x, a), b) * scale
 
 
 class Operators(TorchFunctionMode):
@@ -66,6 +74,15 @@ class Operators(TorchFunctionMode):
         if weight.requires_grad or not PREPACKED:
             return _Linear.apply(x.to(HALF), weight, bias, self.cast(weight), narrow)  # type: ignore[no-untyped-call]
         return _FrozenLinear.apply(x.to(HALF), *self.laid_out(weight), bias, narrow, weight.shape[0])  # type: ignore[no-untyped-call]
+
+    def adapted(self, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Any:
+        if not self.half or not PREPACKED or weight.requires_grad or id(weight) not in self.mine:
+            with self:  # a function that is passed on runs outside of every mode
+                return functional.linear(x, weight, bias) + functional.linear(functional.linear(x, a), b) * scale
+        narrow = None if bias is None else self.cast(bias)
+        frozen = (*self.laid_out(weight), narrow)
+        narrow_a, narrow_b = self.cast(a), self.cast(b)
+        return _Adapted.apply(x.to(HALF), a, b, narrow_a, narrow_b, frozen, scale)  # type: ignore[no-untyped-call]
 
     def layer_norm(
         self,
@@ -111,6 +128,7 @@ class Operators(TorchFunctionMode):
 
 STAND_INS: dict[Any, Callable[..., Any]] = {
     functional.linear: Operators.linear,
+    adapted: Operators.adapted,
     functional.layer_norm: Operators.layer_norm,
     functional.dropout: Operators.dropout,
     functional.embedding: Operators.embedding,
@@ -188,6 +206,40 @@ class _FrozenLinear(torch.autograd.Function):
             gx = torch.ops.mkldnn._linear_pointwise(grad.contiguous(), turned, None, "none", [], "")
         gb = grad.reshape(-1, grad.shape[-1]).sum(0) if ctx.needs_input_grad[3] else None
         return gx, None, None, gb, None, None
+
+
+class _Adapted(torch.autograd.Function):
+    """A frozen layer and its low-rank update: every sum is made inside a product. Its bias does not move."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, a: Tensor, b: Tensor, narrow_a: Tensor, narrow_b: Tensor, frozen: Any, scale: float
+    ) -> Tensor:
+        packed, turned, bias = frozen
+        inner = functional.linear(x, narrow_a)  # (..., r)
+        y: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+        _rows(y).addmm_(_rows(inner), narrow_b.t(), alpha=scale)
+        ctx.save_for_backward(x, inner, narrow_a, narrow_b, turned)
+        ctx.scale = scale
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, inner, a, b, turned = ctx.saved_tensors
+        grad = grad.contiguous()
+        flat = _rows(grad)
+        through = (flat @ b).mul_(ctx.scale)  # (S, r)
+        gx = None
+        if ctx.needs_input_grad[0]:
+            gx = torch.ops.mkldnn._linear_pointwise(grad, turned, None, "none", [], "")
+            _rows(gx).addmm_(through, a)
+        ga = through.t() @ _rows(x)
+        gb = (flat.t() @ _rows(inner)).mul_(ctx.scale)
+        return gx, ga, gb, None, None, None, None
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x.view(-1, x.shape[-1])
 
 
 class _Dropout(torch.autograd.Function):

@@ -6,6 +6,7 @@ x ──► W x ──────────────►(+)──►       
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,6 +14,8 @@ from sartor.errors import BadInput, did_you_mean
 from sartor.method import Method
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from sartor.body import Body
     from sartor.network import Network
 
@@ -47,8 +50,8 @@ class LoRA(Method):
             r=self.r, lora_alpha=self.lora_alpha, lora_dropout=self.lora_dropout, target_modules=targets, bias="none"
         )
         inject_adapter_in_model(config, net.body)
-        for layer in wrapped(net).values():  # the loop casts; PEFT would turn every input to 32 bits
-            layer.cast_input_dtype_enabled = False
+        for layer in wrapped(net).values():  # PEFT's own casts every input to 32 bits and writes each sum out
+            layer.forward = functools.partial(_forward, layer)
         for name, weight in net.body.named_parameters():
             weight.requires_grad_("lora_" in name)
 
@@ -85,6 +88,21 @@ def wrapped(net: Network) -> dict[str, Any]:
     from peft.tuners.lora import LoraLayer
 
     return {name: m for name, m in net.body.named_modules() if isinstance(m, LoraLayer)}
+
+
+def _forward(layer: Any, x: Tensor) -> Tensor:
+    """PEFT's forward pass of a plain LoRA layer, as one operation that the engine may fuse."""
+    from torch import nn
+    from torch.nn import functional
+
+    from sartor.engine.operators import adapted
+
+    base, ((name, scale),) = layer.get_base_layer(), layer.scaling.items()
+    a, b, dropout = layer.lora_A[name].weight, layer.lora_B[name].weight, layer.lora_dropout[name]
+    if isinstance(dropout, nn.Identity):
+        return adapted(x, base.weight, base.bias, a, b, scale)
+    y: Tensor = base(x) + functional.linear(functional.linear(dropout(x), a), b) * scale
+    return y
 
 
 def _ends(name: str, wanted: str) -> bool:
