@@ -115,7 +115,7 @@ def _train(course: Course, folder: RunFolder, told: dict[str, Any], progress: Ca
     _go_on(run, folder, saver.place)
     steps, noted = run.recipe.plan.steps(len(course.examples), join().world), run.done
     folder.record({"event": "engine", **told})
-    progress(Progress("train", run.done, steps, None, in_words(told)))
+    progress(Progress("start", message=in_words(told)))
     try:
         for event in train(run, course.examples, course.held, course.opening.split.validation):
             if isinstance(event, Look):

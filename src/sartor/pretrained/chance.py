@@ -1,8 +1,8 @@
 """Dropout masks at the price of their random bits.
 
-`torch.bernoulli` draws one number per element, serially; a mask needs 16 bits of it. Here a quarter as many 64-bit words
-are made, all at once, by SplitMix64 (Steele, Lea and Flood 2014) from a seed that torch's generator draws, and read as
-four 16-bit numbers each, so that p is met to 1 in 65,536.
+`torch.bernoulli` draws one number per element, serially; a mask needs 16 bits of it. Here a quarter as many 64-bit
+words are made, all at once, by SplitMix64 (Steele, Lea and Flood 2014) from a seed that torch's generator draws, and
+read as four 16-bit numbers each, so that p is met to 1 in 65,536.
 """
 
 from __future__ import annotations
