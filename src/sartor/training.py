@@ -116,6 +116,7 @@ def _train(course: Course, folder: RunFolder, told: dict[str, Any], progress: Ca
     steps, noted = run.recipe.plan.steps(len(course.examples), join().world), run.done
     folder.record({"event": "engine", **told})
     progress(Progress("start", message=in_words(told)))
+    spent, taken = 0.0, 0
     try:
         for event in train(run, course.examples, course.held, course.opening.split.validation):
             if isinstance(event, Look):
@@ -124,7 +125,8 @@ def _train(course: Course, folder: RunFolder, told: dict[str, Any], progress: Ca
                 with undisturbed():
                     folder.record(_as_event(event))
                     noted = event.number
-                left = run.seconds / max(1, run.done) * (steps - event.number)
+                spent, taken = spent + event.seconds, taken + 1
+                left = spent / taken * (steps - event.number)
                 progress(Progress("train", event.number, steps, left, _said(event)))
             if run.done and not run.diverged and (isinstance(event, Look) or saver.due()):
                 saver.save(run)

@@ -101,7 +101,7 @@ def rows(body: Any, lengths: list[int]) -> Any:
 
 def test_a_packed_body_equals_the_padded_one(body: Any) -> None:
     body.eval()
-    assert body.packs
+    assert body.layout() == "packed"
     batch = rows(body, LENGTHS)
     packed, padded = body._packed(batch), body._padded(batch)
     torch.testing.assert_close(packed, padded, rtol=1e-4, atol=1e-5)
@@ -123,7 +123,7 @@ def test_what_does_not_go_through_the_interface_is_padded(tiny_encoder: Path, mo
 
     monkeypatch.setattr(text, "_packable", lambda model: model)
     body = open_text(tiny_encoder, "auto", 40).eval()
-    assert not body.packs
+    assert body.layout() == "padded"
     assert body.depth() == 0
     batch = rows(body, LENGTHS)
     one_by_one = torch.cat([body(batch.take(torch.tensor([i]))) for i in range(len(batch))])

@@ -85,6 +85,9 @@ def test_a_run_leaves_its_whole_story(folder: Path) -> None:
             assert found["low"] <= found["value"] <= found["high"]
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text("utf-8").splitlines()]
     assert [e["number"] for e in events if e["event"] == "step"] == [1, 2, 3, 4, 5, 6]
+    [told] = [e for e in events if e["event"] == "engine"]
+    assert (told["rows"], told["prefix_blocks"]) == ("packed", 0)
+    assert report["engine"].items() <= told.items()
     numbers = json.loads((folder / "data.json").read_text("utf-8"))["rows"]
     assert sorted(numbers["train"] + numbers["validation"] + numbers["test"]) == list(range(90))
 

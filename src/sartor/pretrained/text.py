@@ -68,10 +68,12 @@ class TextBody(Body):
 
     def forward(self, batch: Batch) -> Features:
         """(B, D). Real tokens only where the model can be packed; in stretches of like length otherwise."""
-        features: Tensor = self.dropout(
-            self._packed(batch) if self.packs and not _on_gpu(self) else self._padded(batch)
-        )
-        return features
+        features = self._packed(batch) if self.layout() == "packed" else self._padded(batch)
+        dropped: Tensor = self.dropout(features)
+        return dropped
+
+    def layout(self) -> Literal["packed", "padded"]:
+        return "packed" if self.packs and not _on_gpu(self) else "padded"
 
     def depth(self) -> int:
         few = _few_rows(self.config)
