@@ -116,10 +116,13 @@ def throughput(asked: dict[str, Any]) -> tuple[list[Line], dict[str, Any]]:
 def _side_by_side(pool: Material, method: str, asked: dict[str, Any]) -> tuple[list[Line], dict[str, Any]]:
     made, warm = ours.method_of(method), asked["warm"]
     tuned, trials = peers.best_batch(pool.part(0, asked["trial"]), made, asked["batches"], 1)
+    own = {b: ours.train(pool.part(0, asked["trial"]), method, batch=b, warm=1).rate for b in asked["batches"]}
+    best = max(own, key=lambda size: own[size])
     sides: dict[str, Callable[[Material, int], Pace]] = {
         "defaults": lambda rows, seed: peers.train(rows, made, peers.DEFAULT, warm=warm, seed=seed),
         "sartor": lambda rows, seed: ours.train(rows, method, batch=peers.DEFAULT.batch, warm=warm, seed=seed),
         "tuned": lambda rows, seed: peers.train(rows, made, tuned, warm=warm, seed=seed),
+        "sartor at its best": lambda rows, seed: ours.train(rows, method, batch=best, warm=warm, seed=seed),
     }
     paces, matrix = _in_turn(pool, sides, asked)
     rates = {name: [pace.rate for pace in found] for name, found in paces.items()}
@@ -127,11 +130,19 @@ def _side_by_side(pool: Material, method: str, asked: dict[str, Any]) -> tuple[l
     lines = [
         _against(f"{name}: HF defaults", "tokens/s", rates["sartor"], rates["defaults"], "defaults"),
         _against(f"{name}: HF tuned, batch {tuned.batch}", "tokens/s", rates["sartor"], rates["tuned"], "tuned"),
+        _against(
+            f"{name}: HF tuned, batch {tuned.batch}; Sartor {best}",
+            "tokens/s",
+            rates["sartor at its best"],
+            rates["tuned"],
+            "tuned",
+        ),
     ]
     needed = ours.flops(pool.part(0, asked["per_run"]), method)
     done = [needed * rate / 1e9 for rate in rates["sartor"]]
     lines.append(_against(f"{name}: share of the matrix rate", "GFLOP/s", done, [m / 1e9 for m in matrix], "matrix"))
     seen = {"rates": rates, "tuned_batch": tuned.batch, "trials": trials, "matrix_flops": matrix}
+    seen |= {"own_batch": best, "own_trials": own}
     return lines, {**seen, "flops_per_token": needed}
 
 

@@ -15,14 +15,14 @@ from tiny_runs import begun, recipe, same_bits, steps, weights
 ROWS = labelled(37)
 
 
-@pytest.mark.parametrize("method", ["full", "lora:r=4,lora_dropout=0.2"])
-def test_recomputing_changes_no_bit(tiny_encoder: Path, method: str) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("method", ["full", "lora:r=4", "lora:r=4,lora_dropout=0.2"])
+def test_recomputing_changes_no_bit(tiny_encoder: Path, method: str, precision: str) -> None:
     """With dropout: the second pass draws what the first one drew."""
     found = []
     for on in (False, True):
-        run, encoded = begun(
-            recipe(tiny_encoder, ROWS, method, max_steps=6, dropout=0.3, gradient_checkpointing=on), ROWS
-        )
+        plan = {"max_steps": 6, "dropout": 0.3, "precision": precision, "gradient_checkpointing": on}
+        run, encoded = begun(recipe(tiny_encoder, ROWS, method, **plan), ROWS)
         found.append(([s.loss for s in steps(run, encoded)], weights(run)))
     assert found[0][0] == found[1][0]
     assert same_bits(found[0][1], found[1][1])

@@ -27,6 +27,7 @@ STRETCH_COST = 30_000.0
 PADDED_TOKEN_COST = 60.0
 """What one padded token costs per head besides its scores: its share of gathering and of the products."""
 FEW_BLOCKS = 2
+"""Blocks up to which attending in 32 bits is faster (docs/log.md)."""
 MOST_SCORES = 1 << 19
 """Scores per head in one stretch: they stay in the cache between the products."""
 UNSEEN = torch.finfo(torch.float32).min
@@ -174,26 +175,27 @@ class Attention(torch.autograd.Function):
         out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
         out[packing.tokens :] = 0.0
         ctx.packing, ctx.sight, ctx.p = packing, sight, p
-        ctx.save_for_backward(q, k, v)
-        ctx.kept = []
+        saved: list[Tensor | None] = [q, k, v]
         for stretch in packing.stretches:
             qs, ks, vs = _gathered(stretch, packing.wide, q, k, v)
             weights = _weights(stretch, qs, ks, sight)
             keep = kept(weights, p) if p else None
             found = torch.bmm(_used(weights, keep), vs)
             _scatter(found if keep is None else found.mul_(1.0 / (1.0 - p)), stretch, out)
-            ctx.kept.append((weights if stretch.longest <= KEEP_UNTIL else None, keep))
+            saved += [weights if stretch.longest <= KEEP_UNTIL else None, keep]
+        ctx.save_for_backward(*saved)
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v = ctx.saved_tensors
+        q, k, v, *kept_parts = ctx.saved_tensors
         make = [torch.empty if t.shape == q.shape else torch.zeros for t in (q, k, v)]  # shared heads add up
         tail = ctx.packing.tokens
         grads = tuple(m(t.shape, dtype=t.dtype, device=t.device) for m, t in zip(make, (q, k, v), strict=True))
         for whole in grads:
             whole[tail:] = 0.0
-        for stretch, (weights, keep) in zip(ctx.packing.stretches, ctx.kept, strict=True):
+        for i, stretch in enumerate(ctx.packing.stretches):
+            weights, keep = kept_parts[2 * i : 2 * i + 2]
             parts = _stretch_backward(ctx, stretch, weights, keep, grad, q, k, v)
             for part, whole in zip(parts, grads, strict=True):
                 _scatter(part, stretch, whole, q.shape[1])
