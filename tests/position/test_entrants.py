@@ -46,7 +46,8 @@ def test_plan_settings_reach_every_recipe_and_rates_stay() -> None:
         ),
         (
             "minilm+lorra",
-            "error[PART_UNKNOWN]: no method is called 'lorra'. Fix: did you mean 'lora'? Known: full, lora, probe.",
+            "error[PART_UNKNOWN]: no method is called 'lorra'. "
+            "Fix: did you mean 'lora'? Known: bitfit, full, lora, probe.",
         ),
         (
             "minilm+lora@fast",
