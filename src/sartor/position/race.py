@@ -58,11 +58,13 @@ def race(ground: Ground, entries: list[Entry], seconds: float) -> Iterator[Progr
         return
     end = ground.budget.left - seconds
     paces: dict[str, float] = {}
-    yield from _calibrate(ground, runners, paces)
-    heat = plan(ground, runners, paces, ground.budget.left - end)
+    starts: dict[str, float] = {}
+    yield from _calibrate(ground, runners, paces, starts)
+    starting = sum(starts[e.family] for e in runners if e.run is None)  # a network is put together for each of them
+    heat = plan(ground, runners, paces, ground.budget.left - end - starting)
     for late in (e for e in runners if e not in heat.entrants):
         late.out("out of time", "the budget is too short to race it; give more time or name fewer candidates")
-    alive, opening = heat.entrants, (ground.budget.left - end) * heat.opening
+    alive, opening = heat.entrants, starting + (ground.budget.left - end - starting) * heat.opening
     for number, planned in enumerate(heat.rungs, 1):
         until = planned if number == 1 else _possible(ground, alive, planned, ground.budget.left - end)
         closing = ground.budget.left - (opening if number == 1 else math.inf)
@@ -143,13 +145,18 @@ def as_point(seen: Look) -> dict[str, Any]:
     return {"step": seen.step, "seconds": seen.seconds, **seen.scores.metrics}
 
 
-def _calibrate(ground: Ground, runners: list[Entry], paces: dict[str, float]) -> Iterator[Progress]:
-    """A few updates of every family's first guess tell how long one takes; they count as part of its run."""
+def _calibrate(
+    ground: Ground, runners: list[Entry], paces: dict[str, float], starts: dict[str, float]
+) -> Iterator[Progress]:
+    """A few updates of every family's first guess tell how long one takes, and how long its start; they count as part
+    of its run."""
     for entry in runners:
         if entry.family in paces:
             continue
         yield Progress("race", 0, None, ground.budget.left, f"timing {entry.name}")
+        before = ground.budget.left
         start_run(ground, entry)
+        starts[entry.family] = before - ground.budget.left
         assert entry.run is not None
         taken = [step.seconds for step in advance(entry.run, ground.base(_recipe(entry)).train, TIMED)]
         paces[entry.family] = statistics.median(taken[1:] or taken)
