@@ -92,9 +92,7 @@ def descend(model: Plain, recipe: Recipe, examples: Batch, reverse: bool = False
     optimizer = _adamw(moving, plan.weight_decay)
     step = 0
     while step < steps:
-        for places in epoch_batches(
-            examples.rows, examples.lengths, size, plan.seed, step // -(-len(examples) // size)
-        ):
+        for places in epoch_batches(examples.rows, size, plan.seed, step // -(-len(examples) // size)):
             if step >= steps:
                 return
             batch = examples.take(places.flip(0) if reverse else places)
