@@ -30,6 +30,9 @@ from sartor.recipe import Recipe
 FINALISTS = 2
 TIMED = 4
 """Updates that tell a family's pace; the first of them, which warms up, does not count."""
+PLANNED = 0.85
+"""Of the race's time: what rungs are planned for. The first updates are timed a little too fast, and who comes last in a
+rung must not pay for it."""
 LEAST_STEPS = 10
 """Updates in the first rung below which a race says nothing; fewer candidates enter instead."""
 AVERAGED = 4
@@ -84,7 +87,7 @@ def plan(ground: Ground, runners: list[Entry], paces: dict[str, float], seconds:
         looks = one_look * sum(fields)
         pace = statistics.mean(paces[e.family] for e in entrants)
         shares = [1] + [2 ** (k - 1) for k in range(1, len(fields))]
-        each = (seconds - looks) / (pace * sum(f * s for f, s in zip(fields, shares, strict=True)))
+        each = (PLANNED * seconds - looks) / (pace * sum(f * s for f, s in zip(fields, shares, strict=True)))
         if each >= LEAST_STEPS or len(entrants) <= FINALISTS:
             break
         entrants = entrants[:-1]
