@@ -56,7 +56,7 @@ def test_a_long_budget_races_all_and_the_rungs_double() -> None:
     assert len(heat.entrants) == 8
     assert heat.rungs == [heat.rungs[0], 2 * heat.rungs[0]]
     cost = 0.2 * heat.rungs[0] * (8 + 4)
-    assert 0.9 * 200 < cost <= 200
+    assert 0.9 * race.PLANNED * 200 < cost <= race.PLANNED * 200
 
 
 def test_a_short_budget_races_the_first_guesses() -> None:

@@ -31,8 +31,8 @@ FINALISTS = 2
 TIMED = 4
 """Updates that tell a family's pace; the first of them, which warms up, does not count."""
 PLANNED = 0.85
-"""Of the race's time: what rungs are planned for. The first updates are timed a little too fast, and who comes last in a
-rung must not pay for it."""
+"""Of the race's time: what rungs are planned for. The first updates are timed a little too fast, and who comes last in
+a rung must not pay for it."""
 LEAST_STEPS = 10
 """Updates in the first rung below which a race says nothing; fewer candidates enter instead."""
 AVERAGED = 4
