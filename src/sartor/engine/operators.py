@@ -71,12 +71,12 @@ class Operators(TorchFunctionMode):
         if not self.half:
             return NotImplemented if torch.is_grad_enabled() else exact_product()(x, weight, bias)
         narrow = None if bias is None else self.cast(bias)
-        if weight.requires_grad or not PREPACKED:
+        if weight.requires_grad or not prepacks():
             return _Linear.apply(x.to(HALF), weight, bias, self.cast(weight), narrow)  # type: ignore[no-untyped-call]
-        return _FrozenLinear.apply(x.to(HALF), *self.laid_out(weight), bias, narrow, weight.shape[0])  # type: ignore[no-untyped-call]
+        return _FrozenLinear.apply(x.to(HALF), *self.laid_out(weight), bias, narrow)  # type: ignore[no-untyped-call]
 
     def adapted(self, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Any:
-        if not self.half or not PREPACKED or weight.requires_grad or id(weight) not in self.mine:
+        if not self.half or not prepacks() or weight.requires_grad or id(weight) not in self.mine:
             with self:  # a function that is passed on runs outside of every mode
                 return functional.linear(x, weight, bias) + functional.linear(functional.linear(x, a), b) * scale
         narrow = None if bias is None else self.cast(bias)
@@ -135,7 +135,8 @@ STAND_INS: dict[Any, Callable[..., Any]] = {
 }
 
 
-def _prepacks() -> bool:
+@functools.cache
+def prepacks() -> bool:
     """Whether oneDNN's prepacked products are there and work."""
     try:
         x, w = torch.ones(2, 4, dtype=HALF), torch.ones(3, 4, dtype=HALF)
@@ -145,12 +146,9 @@ def _prepacks() -> bool:
         return False
 
 
-PREPACKED = _prepacks()
-
-
 def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x W^T + b in bf16; oneDNN called directly adds the bias in the product, torch writes it out first."""
-    if not PREPACKED:
+    if not prepacks():
         return functional.linear(x, weight, bias)
     y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return y
@@ -162,7 +160,7 @@ def exact_product() -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
     two Zen 5 cores gave 225 GFLOP/s by MKL and 490 by oneDNN. The choice rests on the maker's name, not on a timing, so
     that the same machine always gives the same bits."""
     vendor = cpuinfo_value(CPUINFO, "vendor_id")
-    if not PREPACKED or vendor in (None, "GenuineIntel"):
+    if not prepacks() or vendor in (None, "GenuineIntel"):
         return functional.linear
     return lambda x, weight, bias: torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
@@ -192,7 +190,7 @@ class _FrozenLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, packed: Tensor, turned: Tensor, bias: Tensor | None, narrow: Tensor | None, width: int
+        ctx: Any, x: Tensor, packed: Tensor, turned: Tensor, bias: Tensor | None, narrow: Tensor | None
     ) -> Tensor:
         ctx.save_for_backward(turned)
         y: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, narrow, "none", [], "")
@@ -205,7 +203,7 @@ class _FrozenLinear(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             gx = torch.ops.mkldnn._linear_pointwise(grad.contiguous(), turned, None, "none", [], "")
         gb = grad.reshape(-1, grad.shape[-1]).sum(0) if ctx.needs_input_grad[3] else None
-        return gx, None, None, gb, None, None
+        return gx, None, None, gb, None
 
 
 class _Adapted(torch.autograd.Function):
