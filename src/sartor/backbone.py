@@ -21,10 +21,12 @@ class Backbone(Part):
     shelf: ClassVar[str] = "backbones"
     reads: ClassVar[frozenset[str]] = frozenset()
     """The kinds of column it reads: "text", "image", "audio", "number", "category", "items"."""
+    layouts: ClassVar[frozenset[str]] = frozenset({"row"})
+    """What a head may read from it: see `Task.layout`."""
 
     @abstractmethod
     def build(self, layout: str, fresh: bool = False) -> Body:
-        """The network in the layout of a transformers class; `fresh` draws new weights."""
+        """The network for heads of one of its layouts; `fresh` draws new weights."""
 
     @abstractmethod
     def reopen(self, folder: Path, layout: str) -> Body:

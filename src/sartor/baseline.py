@@ -6,6 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from sartor.data.rows import Kind
 from sartor.part import Part
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Baseline(Part):
     shelf: ClassVar[str] = "baselines"
     reads: ClassVar[frozenset[str]] = frozenset()
     """The kinds of column it uses; empty: any."""
+    predicts: ClassVar[frozenset[Kind]] = frozenset({"category", "boolean", "labels", "number"})
+    """The kinds of target it can learn: those of `Task.reading.predicts`."""
 
     @abstractmethod
     def fit(self, task: Task, rows: Rows, seed: int = 0) -> Fitted:

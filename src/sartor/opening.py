@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 from sartor import part as parts
 from sartor.data.checks import Problem, require_clean
 from sartor.data.hints import Hints
-from sartor.data.read import read
-from sartor.data.rows import Rows
-from sartor.data.split import Split, split
+from sartor.data.read import open_table, read
+from sartor.data.rows import KINDS, Rows
+from sartor.data.split import Split
 from sartor.errors import BadInput, did_you_mean
-from sartor.task import Task
-
-METRICS = {
-    "one": ("accuracy", "macro_f1", "log_loss", "brier", "auc"),
-    "several": ("micro_f1", "macro_f1", "exact_match", "label_accuracy", "log_loss"),
-    "number": ("mae", "rmse", "r2", "spearman"),
-}
+from sartor.task import Task, claimed, guess
 
 
 @dataclass(frozen=True)
@@ -47,48 +41,49 @@ class Opening:
 
 
 def open_data(data: Any, hints: Hints, task: str | None, validation: Any, test: Any, seed: int) -> Opening:
-    """Read, check and split the data; guess the task from the target. Raises `BadInput` for the first mistake."""
-    rows = read(data, _as_number(hints) if (task or "").split(":")[0] == "regression" else hints)
+    """Read, check and split the data; guess the task from them. Raises `BadInput` for the first mistake."""
+    rows, asked = read_for(data, hints, task)
     given = {"validation": validation, "test": test}
     others = {name: read(source, like=rows.schema) for name, source in given.items() if source is not None}
     for name, part in others.items():
-        if part.schema.target is None:
+        if part.schema.target is None and rows.schema.target is not None:
             fix = f"add the column '{rows.schema.target}'"
             raise BadInput("LABEL_COLUMN", f"the {name} part has no target column", fix=fix, where=part.source)
-    warnings = require_clean(rows, others)
-    made = split(rows, seed=seed, validation=others.get("validation"), test=others.get("test"))
-    return Opening(made, _task(task, rows).learn(made.train), warnings)
+    warnings = require_clean(asked.reading.problems(rows, others), rows.source)
+    made = asked.reading.divide(rows, seed, others.get("validation"), others.get("test"))
+    return Opening(made, asked.learn(made.train), warnings)
+
+
+def read_for(data: Any, hints: Hints, task: str | None) -> tuple[Rows, Task]:
+    """The rows as the task reads them, and the task: the named one, the one that columns of such names are for, or the
+    one that the target's kind asks for."""
+    table = open_table(data)
+    named = task or claimed(table.columns, hints)
+    if named is not None:
+        asked = cast(Task, parts.part("tasks", named))
+        rows = read(table, asked.reading.hinted(table.columns, hints))
+        _refuse(asked, rows)
+        return rows, asked
+    rows = read(table, hints)
+    found = guess(rows.schema.kind(str(rows.schema.target)))
+    return rows, cast(Task, parts.part("tasks", str(found)))
+
+
+def _refuse(task: Task, rows: Rows) -> None:
+    """Raise `BadInput` where the target column is of no kind that the task predicts."""
+    target, known = rows.schema.target, task.reading.predicts
+    if target is None or rows.schema.kind(target) in known:
+        return
+    kind = rows.schema.kind(target)
+    kinds = " or ".join(k for k in KINDS if k in known)
+    instead, first = guess(kind), next(k for k in KINDS if k in known)
+    fix = f"use --task {instead}, or --kind {target}={first}" if instead else f"pass --kind {target}={first}"
+    message = f"{task.name} predicts a column of kind {kinds}, and '{target}' is of kind {kind}"
+    raise BadInput("LABEL_TYPE", message, fix=fix, where=rows.source)
 
 
 def check_metric(metric: str | None, task: Task) -> None:
     """Raises `BadInput` where the task has no such metric."""
-    if metric is None:
-        return
-    problem = str(task.describe()["problem_type"])
-    kind = {"regression": "number", "multi_label_classification": "several"}.get(problem, "one")
-    known = [m for m in METRICS[kind] if m != "auc" or task.describe()["num_labels"] == 2]
-    if metric not in known:
-        fix = did_you_mean(metric, known)
+    if metric is not None and metric not in task.metrics():
+        fix = did_you_mean(metric, task.metrics())
         raise BadInput("METRIC_TASK", f"{task.name} has no metric '{metric}'", fix=fix)
-
-
-def _as_number(hints: Hints) -> Hints:
-    """Regression was asked for: whole numbers with few values are numbers too."""
-    if hints.target is None or hints.target in hints.kinds:
-        return hints
-    return replace(hints, kinds={**hints.kinds, hints.target: "number"})
-
-
-def _task(spelled: str | None, rows: Rows) -> Task:
-    """The named task, or the one the target's kind asks for; a named one must fit the target."""
-    kind = rows.schema.kind(str(rows.schema.target))
-    guessed = "regression" if kind == "number" else "classification"
-    task = cast(Task, parts.part("tasks", spelled or guessed))
-    where = rows.source
-    if task.name == "regression" and kind != "number":
-        fix = f"use --task classification, or --kind {rows.schema.target}=number"
-        raise BadInput("LABEL_TYPE", f"the target '{rows.schema.target}' holds no numbers", fix=fix, where=where)
-    if task.name == "classification" and kind == "number":
-        fix = f"use --task regression, or --kind {rows.schema.target}=category"
-        raise BadInput("LABEL_TYPE", f"the target '{rows.schema.target}' holds numbers", fix=fix, where=where)
-    return task

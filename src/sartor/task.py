@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
-from sartor.part import Part
+from sartor.data.hints import Hints
+from sartor.data.rows import Kind
+from sartor.part import Part, names, part_class
 from sartor.predictions import Integers, Predictions, Scores
+from sartor.reading import Reading
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,8 +27,14 @@ class Task(Part):
     """What is predicted. Legend: N rows, B batch, C outputs, D width."""
 
     shelf: ClassVar[str] = "tasks"
-    layout: ClassVar[str] = ""
-    """The transformers class whose last linear layer is this task's head: `AutoModelForSequenceClassification`."""
+    layout: ClassVar[str] = "row"
+    """What its head reads: one vector a "row", or one for each of its "tokens"; a backbone says which it can be."""
+    reading: ClassVar[Reading]
+    """How its data are recognised, read, checked and parted."""
+
+    @abstractmethod
+    def metrics(self) -> tuple[str, ...]:
+        """The names of what `score` finds that a person may choose by, the headline first."""
 
     @abstractmethod
     def learn(self, rows: Rows) -> Self:
@@ -66,3 +75,17 @@ class Task(Part):
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """What a transformers `config.json` says of this task: `num_labels`, `id2label`, `problem_type`."""
+
+
+def guess(kind: Kind) -> str | None:
+    """The first task on the shelf that predicts columns of this kind."""
+    return next((name for name in names("tasks") if kind in _class(name).reading.predicts), None)
+
+
+def claimed(columns: Collection[str], hints: Hints) -> str | None:
+    """The task whose data columns of these names are, where their names alone say so."""
+    return next((name for name in names("tasks") if _class(name).reading.claims(columns, hints)), None)
+
+
+def _class(name: str) -> type[Task]:
+    return cast(type[Task], part_class("tasks", name))

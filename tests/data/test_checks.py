@@ -43,7 +43,7 @@ def test_clean_data_have_no_problem(table: Table) -> None:
 
 def test_ten_rows_are_too_few(table: Table) -> None:
     with pytest.raises(BadInput) as caught:
-        require_clean(table({"text": texts(10), "label": ["a", "b"] * 5}))
+        require_clean(check(table({"text": texts(10), "label": ["a", "b"] * 5})), "rows")
     assert caught.value.sentence() == (
         "error[DATA_TOO_FEW]: rows: there are only 10 rows. "
         "Fix: give at least 20; a comparison that means something takes some hundreds."
@@ -250,7 +250,7 @@ def test_a_group_in_two_parts(table: Table) -> None:
 def test_the_first_of_several_errors_says_how_to_see_the_others(table: Table) -> None:
     rows = table({"text": texts(9), "label": [None, "a", "a", "a", "a", "a", "b", "c", "a"]})
     with pytest.raises(BadInput) as caught:
-        require_clean(rows)
+        require_clean(check(rows), rows.source)
     assert caught.value.sentence() == (
         "error[DATA_TOO_FEW]: rows: there are only 9 rows (and 2 more: run `sartor check rows`). "
         "Fix: give at least 20; a comparison that means something takes some hundreds."
@@ -260,7 +260,9 @@ def test_the_first_of_several_errors_says_how_to_see_the_others(table: Table) ->
 def test_warnings_do_not_stand_in_the_way(table: Table) -> None:
     column = texts(60)
     column[9] = column[6]
-    assert [p.code for p in require_clean(table({"text": column, "label": labels(60)}))] == ["DATA_DUPLICATE"]
+    assert [p.code for p in require_clean(check(table({"text": column, "label": labels(60)})), "rows")] == [
+        "DATA_DUPLICATE"
+    ]
 
 
 def test_rows_without_a_target_are_checked_for_their_texts(table: Table) -> None:

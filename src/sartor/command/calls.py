@@ -63,7 +63,9 @@ def _check(call: Call, show: Show) -> Answer:
 
     words = call.words
     given = {name: words.get(name) for name in ("validation", "test")}
-    done = check(call.arguments["data"], hints=_hints(words), seed=words.get("seed", 0), **given)
+    done = check(
+        call.arguments["data"], hints=_hints(words), task=words.get("task"), seed=words.get("seed", 0), **given
+    )
     result = done.to_json()
     return Answer(
         result,

@@ -31,7 +31,7 @@ _VERBS = (
         "check",
         "Read the data as a run would, and report every problem at once.",
         ("data",),
-        (*COLUMNS, *SPLIT),
+        (*COLUMNS, *SPLIT, "task"),
         (),
         (
             "sartor check reviews.csv",

@@ -26,14 +26,13 @@ def check(rows: Rows, others: Mapping[str, Rows] = {}) -> tuple[Problem, ...]:
     return tuple(sorted(found, key=lambda p: p.severity != "error"))
 
 
-def require_clean(rows: Rows, others: Mapping[str, Rows] = {}) -> tuple[Problem, ...]:
+def require_clean(problems: tuple[Problem, ...], source: str) -> tuple[Problem, ...]:
     """The warnings; raises `BadInput` for the first error and says how many more there are."""
-    problems = check(rows, others)
     errors = [p for p in problems if p.severity == "error"]
     if errors:
         first = errors[0]
-        more = f" (and {len(errors) - 1} more: run `sartor check {rows.source}`)" if len(errors) > 1 else ""
-        where = first.places[0] if first.places else rows.source
+        more = f" (and {len(errors) - 1} more: run `sartor check {source}`)" if len(errors) > 1 else ""
+        where = first.places[0] if first.places else source
         raise BadInput(first.code, first.message + more, fix=first.fix, where=where)
     return problems
 

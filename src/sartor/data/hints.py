@@ -20,6 +20,7 @@ class Hints:
     group    rows that share its value stay on one side of a split
     time     the split follows its order
     labels   every label there may be, where the user declares them
+    untargeted   nothing that stands in a column is predicted: the task makes its own targets
     """
 
     target: str | None = None
@@ -29,6 +30,7 @@ class Hints:
     group: str | None = None
     time: str | None = None
     labels: tuple[str, ...] = ()
+    untargeted: bool = False
 
     def aimed(self, target: str | None) -> Hints:
         """The same hints with this target, where one is given."""

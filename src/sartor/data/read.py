@@ -23,12 +23,12 @@ EXAMPLES = ("docstrings",)
 def read(source: Any, hints: Hints = Hints(), *, serving: bool = False, like: Schema | None = None) -> Rows:  # noqa: B008
     """Every row of `source`, or one `BadInput`.
 
-    source   a path (CSV, TSV, JSONL, Parquet, each plain or gzip), `hf:owner/name`, `example:docstrings`,
+    source   a table, a path (CSV, TSV, JSONL, Parquet, each plain or gzip), `hf:owner/name`, `example:docstrings`,
              a pandas, pyarrow or `datasets` table, or a list of dicts
     serving  the target column may be absent
     like     the schema of the training part or a bundle, imposed on these rows; the target is kept only if it is there
     """
-    table = _table(source)
+    table = open_table(source)
     if like is not None:
         return _imposed(table, like)
     refuse_contradictions(hints)
@@ -38,7 +38,10 @@ def read(source: Any, hints: Hints = Hints(), *, serving: bool = False, like: Sc
     return _rows(table, schema)
 
 
-def _table(source: Any) -> Table:
+def open_table(source: Any) -> Table:
+    """Raw cells under their columns' names, before anything is guessed about them."""
+    if isinstance(source, Table):
+        return source
     if not isinstance(source, str | os.PathLike):
         return frames.read(source)
     name = os.fspath(source)

@@ -27,7 +27,7 @@ def infer(columns: Mapping[str, Sequence[Any]], hints: Hints, source: str, *, se
     kept = {name: values for name, values in columns.items() if name not in hints.ignore}
     looked = {name: _column(name, values, hints) for name, values in kept.items()}
     target = hints.target if hints.target in kept else None
-    if hints.target is None:
+    if hints.target is None and not hints.untargeted:
         target = _guess_target(looked, hints, source, serving)
     if target is not None and target not in hints.kinds:
         looked[target] = _as_target(looked[target], kept[target])

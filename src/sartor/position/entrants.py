@@ -33,7 +33,7 @@ def enter(task: Task, schema: Schema, wanted: Sequence[str] | None, plan: Mappin
     found: list[Candidate] = []
     for name in wanted or families():
         made = _family(name, task, plan) if name in families() else [_spelled(name, task, plan)]
-        found += [c for c in made if _fits(c, schema, strict=bool(wanted))]
+        found += [c for c in made if _fits(c, task, schema, strict=bool(wanted))]
     seen: dict[str, Candidate] = {c.name: c for c in found}
     if not seen:
         kinds = sorted({c.kind for c in schema.columns if c.name in schema.inputs})
@@ -95,8 +95,14 @@ def _spelled(text: str, task: Task, plan: Mapping[str, Any]) -> Candidate:
     return _recipe(method.partition(":")[0], task, backbone, method, "supervised", settings)
 
 
-def _fits(candidate: Candidate, schema: Schema, strict: bool) -> bool:
-    """Whether the data has what the candidate reads; a candidate the user named is an error instead."""
+def _fits(candidate: Candidate, task: Task, schema: Schema, strict: bool) -> bool:
+    """Whether the data has what the candidate reads, and the candidate answers what the task asks; one that the user
+    named is an error instead."""
+    if not _answers(candidate, task):
+        if strict:
+            fix = "leave it out, or name one of: " + ", ".join(families())
+            raise BadInput("CANDIDATE_TASK", f"'{candidate.name}' cannot answer what {task.name} asks", fix=fix)
+        return False
     part = candidate.recipe.backbone if candidate.recipe is not None else candidate.baseline
     assert part is not None
     there = {schema.kind(name) for name in schema.inputs}
@@ -105,6 +111,12 @@ def _fits(candidate: Candidate, schema: Schema, strict: bool) -> bool:
         fix = f"give it a column of kind {', '.join(sorted(part.reads))}: --kind COLUMN=KIND"
         raise BadInput("CANDIDATE_READS", f"'{candidate.name}' reads {', '.join(sorted(part.reads))}", fix=fix)
     return fits
+
+
+def _answers(candidate: Candidate, task: Task) -> bool:
+    if candidate.recipe is not None:
+        return task.layout in candidate.recipe.backbone.layouts
+    return candidate.baseline is not None and bool(candidate.baseline.predicts & task.reading.predicts)
 
 
 def refuse_unfit(candidates: Sequence[Candidate]) -> None:

@@ -115,7 +115,7 @@ def data_facts(ground: Ground) -> dict[str, Any]:
     split, schema = ground.split, ground.split.train.schema
     parts = {"train": split.train, "validation": split.validation, "test": split.test}
     labels: Counter[str] = Counter()
-    if ground.task.describe()["problem_type"] != "regression":
+    if schema.target is not None and schema.kind(schema.target) != "number":
         for rows in parts.values():
             for target in rows.targets() or ():
                 labels.update(target if isinstance(target, list | tuple) else [str(target)])

@@ -15,6 +15,7 @@ import numpy as np
 from sartor.errors import BadInput
 from sartor.part import learned
 from sartor.predictions import Floats, Integers, Predictions, Scores
+from sartor.reading import Reading
 from sartor.scoring import ONE, SEVERAL, TWO, Metric, items
 from sartor.task import Task
 
@@ -30,13 +31,16 @@ if TYPE_CHECKING:
 class Classification(Task):
     """Which label, or which labels. `class_weight` counts rare labels for more, in proportion to their rarity."""
 
-    layout: ClassVar[str] = "AutoModelForSequenceClassification"
+    reading: ClassVar[Reading] = Reading(frozenset({"category", "boolean", "labels"}))
 
     class_weight: Literal["none", "balanced"] = "none"
     labels: tuple[str, ...] = learned(())
     several: bool = learned(False)
     frequency: tuple[float, ...] = learned(())
     """Share of the training rows that have each label."""
+
+    def metrics(self) -> tuple[str, ...]:
+        return tuple(name for name in self._metrics() if name != "calibration_error")
 
     def learn(self, rows: Rows) -> Self:
         targets = rows.targets()

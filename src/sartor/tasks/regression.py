@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from sartor.data.hints import Hints
 from sartor.errors import BadInput
 from sartor.part import learned
 from sartor.predictions import Floats, Predictions, Scores
+from sartor.reading import Reading
 from sartor.task import Task
 
 if TYPE_CHECKING:
@@ -20,17 +23,29 @@ if TYPE_CHECKING:
     from sartor.data.rows import Rows
 
 
+class _Numbers(Reading):
+    """Whole numbers with few values are numbers too."""
+
+    def hinted(self, columns: Collection[str], hints: Hints) -> Hints:
+        if hints.target is None or hints.target in hints.kinds:
+            return hints
+        return replace(hints, kinds={**hints.kinds, hints.target: "number"})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Regression(Task):
     """A number. The head answers in the data's own units, so that the saved model does in plain transformers too;
     the loss is the squared error in units of the training targets' variance."""
 
-    layout: ClassVar[str] = "AutoModelForSequenceClassification"
+    reading: ClassVar[Reading] = _Numbers(frozenset({"number"}))
     labels: ClassVar[tuple[str, ...]] = ()
     several: ClassVar[bool] = False
 
     mean: float = learned(0.0)
     scale: float = learned(1.0)
+
+    def metrics(self) -> tuple[str, ...]:
+        return ("mae", "rmse", "r2", "spearman")
 
     def learn(self, rows: Rows) -> Self:
         known = _numbers(rows)
@@ -44,8 +59,6 @@ class Regression(Task):
         return self.with_settings(mean=float(known.mean()), scale=float(known.std()))
 
     def encode(self, rows: Rows, body: Body) -> Batch:
-        from dataclasses import replace
-
         import torch
 
         from sartor.data.texts import text_columns

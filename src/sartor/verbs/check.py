@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sartor.data.checks import Problem
-from sartor.data.checks import check as problems_of
 from sartor.data.hints import Hints
 from sartor.data.read import read
 from sartor.data.rows import Rows, Schema
-from sartor.data.split import split
 from sartor.errors import BadInput
+from sartor.opening import read_for
 
 
 @dataclass(frozen=True)
@@ -66,20 +65,21 @@ def check(
     *,
     target: str | None = None,
     hints: Hints = Hints(),  # noqa: B008
+    task: str | None = None,
     validation: Any = None,
     test: Any = None,
     seed: int = 0,
 ) -> CheckResult:
     """Every problem of the data and its given parts. Raises `BadInput` where they cannot be read at all."""
-    rows = read(data, hints.aimed(target))
+    rows, asked = read_for(data, hints.aimed(target), task)
     given = {"validation": validation, "test": test}
     others = {name: read(part, like=rows.schema) for name, part in given.items() if part is not None}
-    problems = problems_of(rows, others)
+    problems = asked.reading.problems(rows, others)
     parts: dict[str, int] = {}
     how = "not split: the errors come first"
     if not any(p.severity == "error" for p in problems):
         try:
-            made = split(rows, seed=seed, **others)
+            made = asked.reading.divide(rows, seed, others.get("validation"), others.get("test"))
             parts, how = made.sizes(), made.how
         except BadInput as error:
             problems = (_as_problem(error), *problems)

@@ -29,7 +29,7 @@ class InitResult:
 
 def init(data: str, *, hints: Hints = Hints(), out: str | Path | None = None, dry_run: bool = False) -> InitResult:  # noqa: B008
     """Draft `out` (by default NAME.yaml here) from the file `data`; an existing file is never replaced."""
-    from sartor.data.read import read
+    from sartor.opening import read_for
 
     file = Path(out) if out is not None else Path(_stem(data) + ".yaml")
     if os.path.lexists(file):
@@ -38,8 +38,8 @@ def init(data: str, *, hints: Hints = Hints(), out: str | Path | None = None, dr
         raise BadInput("OUT_FORMAT", "a configuration is a YAML file", fix="name it .yaml", where=str(file))
     if not file.parent.is_dir():
         raise BadInput("OUT_NOT_DIR", f"there is no folder '{file.parent}'", fix="make it first", where=str(file))
-    rows = read(data, hints)
-    settings = _settings(data, rows, hints)
+    rows, task = read_for(data, hints, None)
+    settings = _settings(data, rows, hints, task.name)
     text = _draft(rows, settings)
     if not dry_run:
         with file.open("x", encoding="utf-8") as handle:
@@ -51,18 +51,14 @@ def _stem(data: str) -> str:
     return re.sub(r"[^\w-]+", "-", Path(data).name.split(":")[-1].split(".")[0]).strip("-") or "run"
 
 
-def _settings(data: str, rows: Rows, hints: Hints) -> dict[str, Any]:
+def _settings(data: str, rows: Rows, hints: Hints, task: str) -> dict[str, Any]:
     """Everything the draft fixes, as configuration keys."""
     schema = rows.schema
-    found: dict[str, Any] = {"data": data, "task": _task(schema), "target": schema.target}
+    found: dict[str, Any] = {"data": data, "task": task, "target": schema.target}
     found["text"] = list(schema.reading("text"))
     found |= {"ignore": list(hints.ignore), "group": hints.group, "time": hints.time, "labels": list(hints.labels)}
     found["kind"] = dict(hints.kinds)
     return {name: value for name, value in found.items() if value}
-
-
-def _task(schema: Schema) -> str:
-    return "regression" if schema.target and schema.kind(schema.target) == "number" else "classification"
 
 
 def _draft(rows: Rows, settings: dict[str, Any]) -> str:

@@ -1,0 +1,39 @@
+"""Reading: how the data of a task are recognised, read, checked and parted, before anything is learned from them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from sartor.data import checks
+from sartor.data import split as splitting
+from sartor.data.hints import Hints
+from sartor.data.problem import Problem
+from sartor.data.rows import Kind, Rows
+from sartor.data.split import Split
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The way of most tables: a target column, rows that are independent, parts that keep the shares of the classes.
+
+    predicts   the kinds of target column the task learns from
+    """
+
+    predicts: frozenset[Kind]
+
+    def claims(self, columns: Collection[str], hints: Hints) -> bool:
+        """Whether columns of these names, as the field writes them, are this task's data and no other's."""
+        return False
+
+    def hinted(self, columns: Collection[str], hints: Hints) -> Hints:
+        """What the user said of the columns, and what the task knows of them beside it."""
+        return hints
+
+    def problems(self, rows: Rows, others: Mapping[str, Rows]) -> tuple[Problem, ...]:
+        """Everything wrong or suspicious in the data, errors first; `others` are the given parts."""
+        return checks.check(rows, others)
+
+    def divide(self, rows: Rows, seed: int, validation: Rows | None, test: Rows | None) -> Split:
+        """The three parts: those given, and those cut from `rows`."""
+        return splitting.split(rows, seed=seed, validation=validation, test=test)
