@@ -160,3 +160,36 @@ def test_moments_of_rows_never_read_take_no_memory(monkeypatch: pytest.MonkeyPat
     weight.grad = sparse(rows, torch.ones(100, 64), weight)
     optimizer.norm(), optimizer.step()
     assert psutil.Process().memory_info().rss - before < 20e6  # two moments of the whole table: 102 MB
+
+
+def narrow(steps: int, widened: bool, monkeypatch: pytest.MonkeyPatch) -> tuple[nn.Parameter, AdamW, list[float]]:
+    """Updates of a matrix by gradients of 16 bits, as they are or widened before; more than one piece of it."""
+    monkeypatch.setattr("sartor.engine.adamw.PIECE", 77)
+    weight = table()
+    if not widened:
+        weight.grad_dtype = torch.bfloat16
+    optimizer = AdamW([{"params": [weight], "weight_decay": 0.1}], lr=1e-2)
+    optimizer.copies = {id(weight): (weight._version, weight.detach().bfloat16())}
+    norms = []
+    for i in range(steps):
+        drawn = torch.randn(ROWS, WIDTH, generator=torch.Generator().manual_seed(i)).bfloat16()
+        weight.grad = drawn.float() if widened else drawn
+        norms.append(optimizer.norm())
+        optimizer.step(shrink=min(1.0, 5.0 / norms[-1]))
+        weight.grad = None
+    return weight, optimizer, norms
+
+
+def test_a_gradient_in_16_bits_is_widened_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight, optimizer, norms = narrow(9, False, monkeypatch)
+    expected, other, same_norms = narrow(9, True, monkeypatch)
+    assert norms == pytest.approx(same_norms, rel=1e-6)
+    torch.testing.assert_close(weight, expected, rtol=1e-6, atol=1e-7)
+    assert float(optimizer.state[weight]["step"]) == float(other.state[expected]["step"]) == 9.0
+
+
+def test_the_copy_in_16_bits_is_kept_up_and_known_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight, optimizer, _ = narrow(3, False, monkeypatch)
+    version, copy = optimizer.copies[id(weight)]
+    assert version == weight._version
+    assert torch.equal(copy, weight.detach().bfloat16())

@@ -96,6 +96,20 @@ def test_an_optimizers_step_is_seen() -> None:
         assert float((made(torch.ones(1, D)) - before).detach().abs().min()) > 0.5
 
 
+def test_gradients_stay_narrow_only_where_nothing_is_summed_up_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sartor.engine.operators.LARGE", 1)
+    made = layer()
+    operators = Operators(made, "bf16")
+    for alone, kind in ((True, torch.bfloat16), (False, torch.float32), (True, torch.bfloat16)):
+        operators.narrow_gradients(alone)
+        with operators:
+            y = made(torch.randn(S, D))
+        y.sum().backward()
+        assert made.weight.grad is not None and made.weight.grad.dtype == kind
+        assert made.bias.grad is not None and made.bias.grad.dtype == torch.float32
+        made.zero_grad(set_to_none=True)
+
+
 def test_weights_of_others_stay_in_32_bits() -> None:
     body, head = layer(), layer()
     with Operators(body, "bf16"):

@@ -117,6 +117,7 @@ def _updates(net: Network, examples: Batch, recipe: Recipe, state: State) -> Ite
     update = plan.per_device_train_batch_size * plan.gradient_accumulation_steps * crew.world
     operators = Operators(net.body, precision, state.optimizer.tables, state.optimizer.read)
     mode = running(operators, precision, sharded(net))
+    state.optimizer.copies = operators.casts
     for batch in _from(examples, update, plan.seed, state.step):
         if state.step >= steps:
             return
@@ -124,7 +125,9 @@ def _updates(net: Network, examples: Batch, recipe: Recipe, state: State) -> Ite
         set_rate(state.optimizer, rate(plan, state.step, steps) * state.faults.share())
         if not net.training:
             net.train()
-        descend = partial(_descend, net, state.descent, recipe, batch, crew, mode, step_seed(plan.seed, state.step))
+        descend = partial(
+            _descend, net, state.descent, recipe, batch, crew, mode, operators, step_seed(plan.seed, state.step)
+        )
         loss = within_memory(descend, net, batch, plan.per_device_train_batch_size, state.faults, alone=crew.world == 1)
         loss, norm = crew.mean(loss, state.optimizer.norm())
         with undisturbed():
@@ -154,12 +157,14 @@ def _descend(
     batch: Batch,
     crew: Crew,
     mode: Mode,
+    operators: Operators,
     seed: int,
     size: int,
 ) -> float:
     """Gradients of the mean loss over the whole update, gathered in micro-batches of `size` rows on each device; this
     process's part of the loss."""
     shares, total = crew.shares(batch, size), 0.0
+    operators.narrow_gradients(alone=crew.world == len(shares) == 1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + crew.rank)
         for share in shares:

@@ -31,6 +31,8 @@ Reader = Callable[[Tensor, Tensor], None]
 """Told of (table, rows) before the rows are read."""
 
 HALF = torch.bfloat16
+LARGE = 1 << 16
+"""Numbers of a weight from which it is worth being updated by itself."""
 
 
 def adapted(x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Tensor:
@@ -53,6 +55,8 @@ class Operators(TorchFunctionMode):
         self.half = precision == "bf16"
         self.tables = {id(p) for p in tables}
         self.read = read
+        linears = [m.weight for m in body.modules() if type(m) is nn.Linear and m.weight.numel() >= LARGE]
+        self.matrices = [w for w in linears if w.requires_grad and w.device.type == "cpu"]
         self.casts: dict[int, tuple[int, Tensor]] = {}
         self.layouts: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -116,6 +120,14 @@ class Operators(TorchFunctionMode):
             narrow = weight.detach().to(HALF) if known is None else known[1].copy_(weight.detach())
             known = self.casts[id(weight)] = (weight._version, narrow)
         return known[1]
+
+    def narrow_gradients(self, alone: bool) -> None:
+        """Whether the gradients of large products stay in bf16, as they leave them: where an update is one pass, so
+        that nothing is summed up in them. What they say is the same."""
+        wanted = HALF if alone and self.half else torch.float32
+        for weight in self.matrices:
+            if weight.grad_dtype != wanted:
+                weight.grad_dtype = wanted
 
     def laid_out(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """A frozen weight and its transpose, prepacked for the matrix units."""
