@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from torch import Tensor, nn
 
 from sartor.batch import Batch
 
 Features = Tensor  # (B, D) what the architecture's own classifier reads; (B, T, D) for a task over tokens
+
+
+@dataclass(frozen=True)
+class Counterpart:
+    """The plain transformers model in which a body's tensors lie, opened from the backbone's own folder.
+
+    layout  its class: AutoModelForSequenceClassification, or AutoModel where only that computes what the body does
+    inside  what the body puts before that model's names: `model.`
+    trunk   that model's own name for its encoder, such as `bert`; empty where the model is the encoder
+    head    where the network's head stands in it, or None where it has no place for one that reads these features
+    """
+
+    layout: str
+    inside: str
+    trunk: str = ""
+    head: str | None = None
+
+    def name(self, ours: str) -> str:
+        """The body's name of a tensor or layer, in that model."""
+        return ours.removeprefix(self.inside)
 
 
 class Body(nn.Module):
@@ -47,6 +69,24 @@ class Body(nn.Module):
     def prefix(self, batch: Batch, depth: int) -> Tensor:
         """(S, D) what block `depth` reads, without what comes after; `batch.behind(depth, it)` goes on from there."""
         raise NotImplementedError(f"{type(self).__name__} cannot be left between its blocks")
+
+    def counterpart(self) -> Counterpart | None:
+        """Where its tensors are in plain transformers; None where no such model computes what it does."""
+        return None
+
+    def facts(self) -> dict[str, Any]:
+        """What besides its weights decides its features, as plain values: it is hashed with them."""
+        return {}
+
+    def once(self) -> tuple[object, ...]:
+        """What twins share besides tensors, because nothing in it changes: a tokenizer."""
+        return ()
+
+    def twin(self) -> Self:
+        """Another body on the very same storage, with layers of its own: what is inserted there is not here."""
+        memo: dict[int, Any] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in self.parameters()}
+        memo |= {id(b): b.detach() for b in self.buffers()} | {id(shared): shared for shared in self.once()}
+        return copy.deepcopy(self, memo)
 
     @abstractmethod
     def save(self, folder: Path, head: nn.Module, config: dict[str, Any]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -12,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sartor.batch import Batch
-from sartor.body import Body, Features
+from sartor.body import Body, Counterpart, Features
 from sartor.errors import BadInput, SartorError, one_line
 from sartor.pretrained import packing, pooling, route
 from sartor.pretrained.gate import admit
@@ -156,6 +158,21 @@ class TextBody(Body):
 
     def blocks(self) -> list[nn.Module]:
         return list(self.model.get_submodule(self.list)) if self.list else []
+
+    def counterpart(self) -> Counterpart:
+        if self.how == "mean":
+            return Counterpart("AutoModel", "model.")
+        return Counterpart("AutoModelForSequenceClassification", "model.", self.model.base_model_prefix, self.place)
+
+    def facts(self) -> dict[str, Any]:
+        """Reading: the pooling, the cut, and the tokenizer by its content."""
+        words = json.dumps(sorted(self.tokenizer.get_vocab().items()))
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        said = words if backend is None else backend.to_str()
+        return {"pooling": self.how, "tokenizer": hashlib.sha256(said.encode()).hexdigest()}
+
+    def once(self) -> tuple[object, ...]:
+        return (self.tokenizer,)
 
     def save(self, folder: Path, head: nn.Module, config: dict[str, Any]) -> None:
         """The transformers layout: model, head and tokenizer; `config` says what the outputs mean."""
