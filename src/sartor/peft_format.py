@@ -22,6 +22,8 @@ from sartor.recipe import Recipe
 PEFT_CONFIG = "adapter_config.json"
 PEFT_WEIGHTS = "adapter_model.safetensors"
 TASK_TYPES = {"AutoModelForSequenceClassification": "SEQ_CLS", "AutoModel": "FEATURE_EXTRACTION"}
+ALWAYS = ("classifier", "score")
+"""How the layers end that PEFT saves whole with every sequence classifier, asked or not: `pre_classifier` too."""
 PREFIX = "base_model.model."
 
 
@@ -56,7 +58,7 @@ def _whole_layers(
     layers = {_layer(_outside(name, part), part) for name in changed if name in known}
     for name in known:
         layer = _layer(_outside(name, part), part)
-        if layer in layers:
+        if layer in layers or (part.trunk and layer.endswith(ALWAYS)):
             yield name, layer
 
 

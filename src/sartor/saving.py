@@ -17,7 +17,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -112,7 +112,7 @@ def changes(net: Network, body: Body, own: Mapping[str, str]) -> dict[str, Tenso
     for name, tensor in net.body.state_dict().items():
         if name not in own or not torch.equal(tensor.cpu(), base[own[name]]):
             found[f"body.{name}"] = tensor
-    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in found.items()}
+    return {name: _own(tensor) for name, tensor in found.items()}
 
 
 def fingerprint(body: Body, names: Iterable[str]) -> str:
@@ -132,21 +132,31 @@ def _write_changed(folder: Path, net: Network, recipe: Recipe) -> None:
     if not set(own) <= set(net.body.state_dict()):
         raise AssertionError("a network that is saved as what changed must not be merged before")
     found = changes(net, body, own)
-    borrowed = [ours for name, ours in own.items() if f"body.{name}" not in found]
-    state = body.state_dict()
-    facts = {"backbone": recipe.backbone.spelled(), "base_model": recipe.backbone.origin(), "steps": net.steps}
-    facts |= {"tensors": len(borrowed), "bytes": sum(state[name].nbytes for name in borrowed)}
-    facts |= {"sha256": fingerprint(body, borrowed)}
-    (folder / "sartor").mkdir(exist_ok=True)
-    (folder / BACKBONE).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
     native = in_peft(net, recipe, own, found)
+    keys = {} if native is None else native.keys
+    state = net.state_dict()
+    beside = {name: tensor for name, tensor in found.items() if name not in keys}
+    (folder / "sartor").mkdir(exist_ok=True)
+    borrowed = [ours for name, ours in own.items() if f"body.{name}" not in {*found, *keys}]
+    (folder / BACKBONE).write_text(json.dumps(_lent(body, borrowed, recipe, net.steps), indent=1) + "\n", "utf-8")
     if native is not None:
         (folder / PEFT_CONFIG).write_text(json.dumps(native.config, indent=2, sort_keys=True) + "\n", "utf-8")
-        kept = {key: found[name] if name in found else net.state_dict()[name] for name, key in native.keys.items()}
-        save_file({key: t.detach().cpu().clone() for key, t in kept.items()}, folder / PEFT_WEIGHTS, {"format": "pt"})
-        found = {name: tensor for name, tensor in found.items() if name not in native.keys}
-    if found:
-        save_file(found, folder / CHANGED)
+        save_file({key: _own(state[name]) for name, key in keys.items()}, folder / PEFT_WEIGHTS, {"format": "pt"})
+    if beside:
+        save_file(beside, folder / CHANGED)
+
+
+def _lent(body: Body, borrowed: Sequence[str], recipe: Recipe, steps: int) -> dict[str, Any]:
+    """What `sartor/backbone.json` says: which backbone, and what of it is needed."""
+    state = body.state_dict()
+    facts = {"backbone": recipe.backbone.spelled(), "base_model": recipe.backbone.origin(), "steps": steps}
+    facts |= {"tensors": len(borrowed), "bytes": sum(state[name].nbytes for name in borrowed)}
+    return facts | {"sha256": fingerprint(body, borrowed)}
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """A copy in memory of its own, as safetensors wants it."""
+    return tensor.detach().cpu().clone().contiguous()
 
 
 def _backbone_of(folder: Path, recipe: Recipe) -> Body:
