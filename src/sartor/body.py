@@ -20,13 +20,13 @@ Features = Tensor  # (B, D) what the architecture's own classifier reads; (B, T,
 class Counterpart:
     """The plain transformers model in which a body's tensors lie, opened from the backbone's own folder.
 
-    layout  its class: AutoModelForSequenceClassification, or AutoModel where only that computes what the body does
+    kind    its class: AutoModelForSequenceClassification, or AutoModel where only that computes what the body does
     inside  what the body puts before that model's names: `model.`
     trunk   that model's own name for its encoder, such as `bert`; empty where the model is the encoder
     head    where the network's head stands in it, or None where it has no place for one that reads these features
     """
 
-    layout: str
+    kind: str
     inside: str
     trunk: str = ""
     head: str | None = None

@@ -45,7 +45,7 @@ def in_peft(net: Network, recipe: Recipe, own: Mapping[str, str], changed: Mappi
     keys = {f"body.{ours}": PREFIX + part.name(theirs) for ours, theirs in native.names.items()}
     whole = dict(_whole_layers(net, part, own, set(changed) - set(keys)))
     config = {key: _named(value, part) for key, value in native.config.items()}
-    config |= {"base_model_name_or_path": recipe.backbone.origin(), "task_type": TASK_TYPES[part.layout]}
+    config |= {"base_model_name_or_path": recipe.backbone.origin(), "task_type": TASK_TYPES[part.kind]}
     config |= {"inference_mode": True, "modules_to_save": sorted(set(whole.values())) or None}
     return InPeft(config, keys | {ours: PREFIX + _outside(ours, part) for ours in whole})
 
