@@ -22,10 +22,10 @@ ROWS = (
     "training measuring",
     "report server tasks backbones methods objectives compressors baselines",
     "position opening settings scoring",
-    "bundle weigh",
+    "bundle weigh saving peft_format",
     "engine",
     "pretrained classical",
-    "task reading backbone method objective compressor baseline recipe network saving peft_format body batch predictions",
+    "task reading backbone method objective compressor baseline recipe network body batch predictions",
     "data part errors spelling config run_folder disk candidates",
 )
 """From the top down. `candidates` is data; `sartor` itself only names its public words."""
@@ -54,7 +54,7 @@ HEAVY = {
     "datasets",
     "safetensors",
 }
-TORCH_AT_THE_TOP = {"engine", "pretrained", "batch", "body", "network", "saving", "position"}
+TORCH_AT_THE_TOP = {"engine", "pretrained", "batch", "body", "network", "saving", "peft_format", "position"}
 """Where work has begun; everywhere else heavy packages are imported inside functions."""
 
 
