@@ -22,7 +22,7 @@ ROWS = (
     "training measuring",
     "report server tasks backbones methods objectives compressors baselines",
     "position opening settings scoring",
-    "bundle weigh saving peft_format",
+    "bundle weigh saving peft_format effort",
     "engine",
     "pretrained classical",
     "task reading backbone method objective compressor baseline recipe network body batch predictions",

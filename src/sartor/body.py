@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -41,6 +40,8 @@ class Body(nn.Module):
 
     width: int
     heads: Mapping[str, nn.Module]
+    readers: tuple[object, ...] = ()
+    """What rows are encoded by, such as a tokenizer; it never changes, so that bodies may share it."""
 
     @abstractmethod
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> Batch:
@@ -77,16 +78,6 @@ class Body(nn.Module):
     def facts(self) -> dict[str, Any]:
         """What besides its weights decides its features, as plain values: it is hashed with them."""
         return {}
-
-    def once(self) -> tuple[object, ...]:
-        """What twins share besides tensors, because nothing in it changes: a tokenizer."""
-        return ()
-
-    def twin(self) -> Self:
-        """Another body on the very same storage, with layers of its own: what is inserted there is not here."""
-        memo: dict[int, Any] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in self.parameters()}
-        memo |= {id(b): b.detach() for b in self.buffers()} | {id(shared): shared for shared in self.once()}
-        return copy.deepcopy(self, memo)
 
     @abstractmethod
     def save(self, folder: Path, head: nn.Module, config: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ backbone's folder does not determine, such as a pooler that was drawn, therefore
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +22,7 @@ from typing import Any, Literal
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from sartor.backbone import Backbone
 from sartor.body import Body
@@ -53,6 +54,32 @@ def form_of(net: Network) -> Form:
 def is_changed(folder: Path) -> bool:
     """Whether the bundle in `folder` holds only what changed."""
     return (folder / BACKBONE).is_file()
+
+
+def lent_bytes(folder: Path) -> int:
+    """Bytes of the backbone that the bundle in `folder` needs besides its own files."""
+    return int(_facts(folder)["bytes"]) if is_changed(folder) else 0
+
+
+def stored(folder: Path) -> dict[str, Any]:
+    """What was stored, for a card: the form, the bytes of its weights, and what they need of which backbone."""
+    weights = [f for f in folder.rglob("*.safetensors") if f.is_file()]
+    told: dict[str, Any] = {"form": "changed" if is_changed(folder) else "merged"}
+    told |= {
+        "bytes": sum(f.stat().st_size for f in weights),
+        "files": sorted(str(f.relative_to(folder)) for f in weights),
+    }
+    if is_changed(folder):
+        told |= {"lent": _facts(folder)}
+    if (folder / PEFT_CONFIG).is_file():
+        config = json.loads((folder / PEFT_CONFIG).read_text("utf-8"))
+        told |= {"peft": {key: config[key] for key in ("peft_type", "task_type", "modules_to_save")}}
+    return told
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / BACKBONE).read_text("utf-8"))
+    return found
 
 
 def write(folder: Path, net: Network, recipe: Recipe, form: Form) -> None:
@@ -94,12 +121,19 @@ def plain(backbone: Backbone, layout: str) -> Body:
         return backbone.build(layout).eval()
 
 
+def twin(body: Body) -> Body:
+    """Another body on the very same storage, with layers of its own: what is inserted there is not here."""
+    memo: dict[int, Any] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in body.parameters()}
+    memo |= {id(b): b.detach() for b in body.buffers()} | {id(shared): shared for shared in body.readers}
+    return copy.deepcopy(body, memo)
+
+
 def laid(body: Body, recipe: Recipe, steps: int) -> Laid:
     """The recipe's method on a twin of `body`: names, and room for what was saved."""
     with torch.random.fork_rng(devices=[]):
-        twin = body.twin()
-        known = {id(t): name for name, t in twin.state_dict(keep_vars=True).items()}
-        net = Network(twin, recipe.task.head(twin), steps)
+        own = twin(body)
+        known = {id(t): name for name, t in own.state_dict(keep_vars=True).items()}
+        net = Network(own, recipe.task.head(own), steps)
         recipe.method.apply(net, steps)
     now = net.body.state_dict(keep_vars=True)
     return Laid(net.eval(), {name: known[id(t)] for name, t in now.items() if id(t) in known})
@@ -168,7 +202,7 @@ def _backbone_of(folder: Path, recipe: Recipe) -> Body:
 
 
 def _reopened(folder: Path, recipe: Recipe, body: Body) -> Network:
-    facts = json.loads((folder / BACKBONE).read_text("utf-8"))
+    facts = _facts(folder)
     on = laid(body, recipe, int(facts["steps"]))
     found = _read(folder, on, recipe)
     _check_shapes(folder, on, found)

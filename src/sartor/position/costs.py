@@ -16,6 +16,7 @@ from sartor.network import assemble
 from sartor.position.entry import Entry
 from sartor.position.ground import Ground, backbones
 from sartor.recipe import Recipe
+from sartor.saving import lent_bytes
 
 LONG = 120.0
 """Seconds of budget from which a process of its own is spent on every served form's memory, asked for or not."""
@@ -85,7 +86,7 @@ def weigh(ground: Ground, entry: Entry) -> list[str]:
     assert entry.costs is not None
     if entry.kept is None:
         return [f"the size and memory of {entry.name} were not measured"]
-    entry.costs = replace(entry.costs, size_mb=size_mb(entry.kept))
+    entry.costs = replace(entry.costs, size_mb=size_mb(entry.kept, lent_bytes(entry.kept)))
     seconds = min(60.0, ground.budget.left - 3.0)
     if seconds < 5.0:
         return [f"the memory of {entry.name} was not measured: the budget had ended"]
@@ -105,7 +106,9 @@ def _untrained(ground: Ground, recipe: Recipe, seconds: float, weighed: bool) ->
         answer = network_answer(net, ground.task)
         timings, _ = measure({"": answer}, ground.split.validation, seconds=seconds)
         memory = peak_memory_mb(folder, ground.split.validation, batch=1) if weighed else None
-        return replace(_costs(timings[""], None, None), size_mb=size_mb(folder), peak_memory_mb=memory)
+        return replace(
+            _costs(timings[""], None, None), size_mb=size_mb(folder, lent_bytes(folder)), peak_memory_mb=memory
+        )
 
 
 def _costs(timing: Timing, before: Costs | None, train_seconds: float | None) -> Costs:

@@ -34,12 +34,13 @@ class TextBody(Body):
         super().__init__()
         self.how: Pooling = how
         self.tokenizer = tokenizer
+        self.readers = (tokenizer,)
         self.max_length = max_length
         self.config = model.config
         self.place = last_linear(model)
         head = model.get_submodule(self.place)
         self.width: int = head.in_features
-        self._heads = {"classifier": head}  # a plain dict: the head is trained as the network's, not the body's
+        self.heads = {"classifier": head}  # a plain dict: the head is trained as the network's, not the body's
         self.dropout = nn.Dropout(_head_dropout(model.config))
         if how == "mean":
             self.model = model.base_model
@@ -52,10 +53,6 @@ class TextBody(Body):
         self.packs = False
         self.packs = self._agrees(self._packed)
         self.enters = self.packs and how == "mean" and self._agrees(self._through_prefix)
-
-    @property
-    def heads(self) -> Mapping[str, nn.Module]:  # type: ignore[override]
-        return self._heads
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> Batch:
         """`text`, and `text_pair` where there is one, -> token ids cut at `max_length`."""
@@ -170,9 +167,6 @@ class TextBody(Body):
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         said = words if backend is None else backend.to_str()
         return {"pooling": self.how, "tokenizer": hashlib.sha256(said.encode()).hexdigest()}
-
-    def once(self) -> tuple[object, ...]:
-        return (self.tokenizer,)
 
     def save(self, folder: Path, head: nn.Module, config: dict[str, Any]) -> None:
         """The transformers layout: model, head and tokenizer; `config` says what the outputs mean."""
