@@ -42,6 +42,8 @@ class Body(nn.Module):
     heads: Mapping[str, nn.Module]
     readers: tuple[object, ...] = ()
     """What rows are encoded by, such as a tokenizer; it never changes, so that bodies may share it."""
+    few: Batch | None = None
+    """A few short rows, for trials of what the network does; None where it was built without knowing any."""
 
     @abstractmethod
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> Batch:

@@ -50,6 +50,7 @@ class TextBody(Body):
             self.model = model
         self.list = _block_list(self.model)
         self.first_position = _first_position(self.model)
+        self.few: Batch = _few_rows(model.config)
         self.packs = False
         self.packs = self._agrees(self._packed)
         self.enters = self.packs and how == "mean" and self._agrees(self._through_prefix)
@@ -75,8 +76,7 @@ class TextBody(Body):
         return "packed" if self.packs and not _on_gpu(self) else "padded"
 
     def depth(self) -> int:
-        few = _few_rows(self.config)
-        return route.frozen_depth(self.blocks(), lambda: self._packed(few)) if self.enters else 0
+        return route.frozen_depth(self.blocks(), lambda: self._packed(self.few)) if self.enters else 0
 
     def prefix(self, batch: Batch, depth: int) -> Tensor:
         packed = packing.Packing.of(batch.lengths)
@@ -134,11 +134,10 @@ class TextBody(Body):
     @torch.no_grad()
     def _agrees(self, way: Callable[[Batch], Tensor]) -> bool:
         """Whether another way through the model gives what padding gives, on a few short rows."""
-        few = _few_rows(self.config)
         training = self.model.training
         self.model.eval()
         try:
-            return torch.allclose(way(few), self._padded_stretch(few), rtol=1e-3, atol=1e-4)
+            return torch.allclose(way(self.few), self._padded_stretch(self.few), rtol=1e-3, atol=1e-4)
         except Exception:  # whatever an architecture does not take: a bias of its own, no positions, another signature
             return False
         finally:
