@@ -142,9 +142,13 @@ def settled_form(net: Network, recipe: Recipe, form: Form | None) -> Form:
         return form
     recipe.method.merge(net)
     if form == "merged" and form_of(net) != form:
-        fix = "leave --save out, or write --save changed"
-        raise BadInput("SAVE_MERGED", f"{recipe.method.name} does not fold into the backbone", fix=fix)
+        raise no_merge(recipe)
     return form_of(net)
+
+
+def no_merge(recipe: Recipe) -> BadInput:
+    fix = "leave --save out, or write --save changed"
+    return BadInput("SAVE_MERGED", f"{recipe.method.name} does not fold into the backbone", fix=fix)
 
 
 def open_together(bundles: Sequence[Bundle]) -> list[Callable[[Rows], Predictions]]:

@@ -139,6 +139,13 @@ def laid(body: Body, recipe: Recipe, steps: int) -> Laid:
     return Laid(net.eval(), {name: known[id(t)] for name, t in now.items() if id(t) in known})
 
 
+def folds_away(body: Body, recipe: Recipe, steps: int) -> bool:
+    """Whether nothing is left of the recipe's method once it is merged: tried on a copy of `body`."""
+    net = laid(copy.deepcopy(body), recipe, steps).net
+    recipe.method.merge(net)
+    return not net.inserted()
+
+
 def changes(net: Network, body: Body, own: Mapping[str, str]) -> dict[str, Tensor]:
     """Name in the network's state -> tensor, for what was inserted, what differs from the backbone, and the head."""
     base = body.state_dict()

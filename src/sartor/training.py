@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sartor.batch import Batch
-from sartor.bundle import network_answer, save_network, settled_form, with_card
+from sartor.bundle import network_answer, no_merge, save_network, settled_form, with_card
 from sartor.effort import Effort, effort_costs
 from sartor.engine import checkpoint
 from sartor.engine.account import account, in_words
@@ -24,11 +24,10 @@ from sartor.engine.progress import Progress
 from sartor.engine.train import Look, Run, gathered, prepare, train
 from sartor.errors import BadEnvironment, BadInput, GateFailed, Interrupted
 from sartor.measuring import intervals
-from sartor.network import assemble
 from sartor.opening import Opening
 from sartor.recipe import Recipe
 from sartor.run_folder import RunFolder
-from sartor.saving import Form, lent_bytes, stored
+from sartor.saving import Form, folds_away, lent_bytes, stored
 
 Card = Callable[[Mapping[str, Any]], str]
 CHECKPOINTS = "checkpoints"
@@ -51,21 +50,15 @@ class Course:
 def ready(opening: Opening, recipe: Recipe, form: Form | None = None) -> Course:
     """Encode both parts, assemble the network, solve its head. Raises `BadInput` for what does not work."""
     recipe = recipe.settled()
-    if form == "merged":
-        _try_to_merge(recipe, recipe.plan.steps(len(opening.split.train), join().world))
     body = recipe.backbone.build(recipe.task.layout)
+    if form == "merged" and not folds_away(body, recipe, recipe.plan.steps(len(opening.split.train), join().world)):
+        raise no_merge(recipe)
     examples = recipe.task.encode(opening.split.train, body)
     held = recipe.task.encode(opening.split.validation, body)
     began = time.monotonic()
     run = prepare(recipe, examples)
     join().wait()  # every process has looked at the folder before one writes into it
     return Course(opening, run, examples, held, time.monotonic() - began, form)
-
-
-def _try_to_merge(recipe: Recipe, steps: int) -> None:
-    """Raises `BadInput` where a merged result is asked for and the method does not fold: before it is trained."""
-    net = assemble(recipe.task, recipe.backbone, recipe.method, steps=steps, seed=recipe.plan.seed)
-    settled_form(net, recipe, "merged")
 
 
 def train_recipe(

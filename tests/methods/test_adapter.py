@@ -249,13 +249,3 @@ def test_what_cannot_be_is_refused(tiny_encoder: Path) -> None:
         "error[ADAPTER_PLACE]: the network has no blocks to put adapters in. "
         "Fix: use a method that moves what is there: full."
     )
-
-
-def test_a_merged_result_is_refused_before_it_is_trained(tiny_encoder: Path) -> None:
-    from sartor.bundle import settled_form
-
-    made = recipe(tiny_encoder, ROWS, "adapter")
-    found = assemble(made.task, made.backbone, made.method, steps=1, seed=0)
-    assert sentence(lambda: settled_form(found, made, "merged")) == (
-        "error[SAVE_MERGED]: adapter does not fold into the backbone. Fix: leave --save out, or write --save changed."
-    )

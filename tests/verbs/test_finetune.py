@@ -135,6 +135,20 @@ def test_only_what_changed_is_saved_where_that_is_asked_for(tiny_encoder: Path, 
     assert "Plain PEFT on the same backbone" in (bundle / "README.md").read_text("utf-8")
 
 
+def test_what_does_not_fold_is_saved_as_what_changed_and_never_as_merged(tiny_encoder: Path, tmp_path: Path) -> None:
+    assert sentence(lambda: run(tiny_encoder, tmp_path / "no", method="adapter", save="merged")) == (
+        "error[SAVE_MERGED]: adapter does not fold into the backbone. Fix: leave --save out, or write --save changed."
+    )
+    assert list(tmp_path.iterdir()) == []
+    result = run(tiny_encoder, tmp_path / "run", method="adapter")
+    assert result.to_json()["stored"]["form"] == "changed"
+    assert result.to_json()["stored"]["files"] == ["sartor/changed.safetensors"]
+    numbers = json.loads((tmp_path / "run" / "data.json").read_text("utf-8"))["rows"]
+    found = evaluate(tmp_path / "run" / "bundle", frame().iloc[numbers["test"]])
+    for metric, said in result.to_json()["test"].items():
+        assert found.metrics[metric] == pytest.approx(said["value"], abs=1e-5), metric
+
+
 @pytest.mark.parametrize("kind", SAMPLES)
 @pytest.mark.parametrize("method", ["full", "probe"])
 def test_every_kind_of_target(kind: str, method: str, tiny_encoder: Path, tmp_path: Path) -> None:

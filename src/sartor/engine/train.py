@@ -238,7 +238,7 @@ def gathered(run: Run) -> Network:
     found = whole_state(run.net)
     if not launch.first():
         return run.net
-    net = _assembled(run.recipe, run.done)
+    net = _assembled(run.recipe, run.net.steps)
     net.load_state_dict(found)
     return net
 
