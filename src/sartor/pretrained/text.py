@@ -20,6 +20,7 @@ from sartor.pretrained import packing, pooling, route
 from sartor.pretrained.gate import admit
 
 Pooling = Literal["mean", "native"]
+A_BIT_OF_EVERYTHING = "Don't  CO-OPERATE: naïve Ünïcode, 3.14 € (x_y)\t日本語\u00a0ﬁn 🙂 #tag @me <b>"
 VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "*.vocab")
 
 
@@ -161,11 +162,11 @@ class TextBody(Body):
         return Counterpart("AutoModelForSequenceClassification", "model.", self.model.base_model_prefix, self.place)
 
     def facts(self) -> dict[str, Any]:
-        """Reading: the pooling, the cut, and the tokenizer by its content."""
+        """The pooling, the vocabulary, and what the tokenizer makes of a line with a bit of everything: not its file,
+        which every version of the library writes in its own way."""
         words = json.dumps(sorted(self.tokenizer.get_vocab().items()))
-        backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        said = words if backend is None else backend.to_str()
-        return {"pooling": self.how, "tokenizer": hashlib.sha256(said.encode()).hexdigest()}
+        hashed = hashlib.sha256(words.encode()).hexdigest()
+        return {"pooling": self.how, "vocabulary": hashed, "tried": self.tokenizer(A_BIT_OF_EVERYTHING)["input_ids"]}
 
     def save(self, folder: Path, head: nn.Module, config: dict[str, Any]) -> None:
         """The transformers layout: model, head and tokenizer; `config` says what the outputs mean."""
