@@ -22,7 +22,7 @@ ROWS = (
     "training measuring",
     "report server tasks backbones methods objectives compressors baselines",
     "position opening settings scoring",
-    "bundle weigh",
+    "bundle weigh saving peft_format effort",
     "engine",
     "pretrained classical",
     "task reading backbone method objective compressor baseline recipe network body batch predictions",
@@ -54,7 +54,7 @@ HEAVY = {
     "datasets",
     "safetensors",
 }
-TORCH_AT_THE_TOP = {"engine", "pretrained", "batch", "body", "network", "position"}
+TORCH_AT_THE_TOP = {"engine", "pretrained", "batch", "body", "network", "saving", "peft_format", "position"}
 """Where work has begun; everywhere else heavy packages are imported inside functions."""
 
 

@@ -24,6 +24,10 @@ class Backbone(Part):
     layouts: ClassVar[frozenset[str]] = frozenset({"row"})
     """What a head may read from it: see `Task.layout`."""
 
+    def origin(self) -> str:
+        """What everybody calls it: a name on the hub, or a folder; empty where its weights come from nowhere."""
+        return ""
+
     @abstractmethod
     def build(self, layout: str, fresh: bool = False) -> Body:
         """The network for heads of one of its layouts; `fresh` draws new weights."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,11 +15,35 @@ from sartor.batch import Batch
 Features = Tensor  # (B, D) what the architecture's own classifier reads; (B, T, D) for a task over tokens
 
 
+@dataclass(frozen=True)
+class Counterpart:
+    """The plain transformers model in which a body's tensors lie, opened from the backbone's own folder.
+
+    kind    its class: AutoModelForSequenceClassification, or AutoModel where only that computes what the body does
+    inside  what the body puts before that model's names: `model.`
+    trunk   that model's own name for its encoder, such as `bert`; empty where the model is the encoder
+    head    where the network's head stands in it, or None where it has no place for one that reads these features
+    """
+
+    kind: str
+    inside: str
+    trunk: str = ""
+    head: str | None = None
+
+    def name(self, ours: str) -> str:
+        """The body's name of a tensor or layer, in that model."""
+        return ours.removeprefix(self.inside)
+
+
 class Body(nn.Module):
     """A network up to the features that a head reads. Legend: B batch, T tokens, D width."""
 
     width: int
     heads: Mapping[str, nn.Module]
+    readers: tuple[object, ...] = ()
+    """What rows are encoded by, such as a tokenizer; it never changes, so that bodies may share it."""
+    few: Batch | None = None
+    """A few short rows, for trials of what the network does; None where it was built without knowing any."""
 
     @abstractmethod
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> Batch:
@@ -47,6 +72,14 @@ class Body(nn.Module):
     def prefix(self, batch: Batch, depth: int) -> Tensor:
         """(S, D) what block `depth` reads, without what comes after; `batch.behind(depth, it)` goes on from there."""
         raise NotImplementedError(f"{type(self).__name__} cannot be left between its blocks")
+
+    def counterpart(self) -> Counterpart | None:
+        """Where its tensors are in plain transformers; None where no such model computes what it does."""
+        return None
+
+    def facts(self) -> dict[str, Any]:
+        """What besides its weights decides its features, as plain values: it is hashed with them."""
+        return {}
 
     @abstractmethod
     def save(self, folder: Path, head: nn.Module, config: dict[str, Any]) -> None:

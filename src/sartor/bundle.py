@@ -2,6 +2,8 @@
 
     config.json model.safetensors tokenizer.json ...      loads with AutoModelForSequenceClassification, unmodified
     README.md                                             the model card, filled from measurements
+    sartor/backbone.json changed.safetensors              in their place, where only what changed is kept; what PEFT
+    adapter_config.json adapter_model.safetensors         knows of it lies in PEFT's own layout at the root
     sartor/recipe.json card.json schema.json              what was done, what was measured, what it reads
     sartor/baseline.json baseline.safetensors             a baseline's state, where the pick is no network
     sartor/manifest.json                                  sha256 of every file
@@ -32,6 +34,7 @@ from sartor.task import Task
 if TYPE_CHECKING:
     from sartor.baseline import Baseline, Fitted
     from sartor.network import Network
+    from sartor.saving import Form
 
 FORMAT = 1
 MANIFEST = "sartor/manifest.json"
@@ -109,15 +112,57 @@ def network_answer(net: Network, task: Task) -> Callable[[Rows], Predictions]:
     return answer
 
 
-def save_network(folder: Path, net: Network, recipe: Recipe, schema: Schema, card: dict[str, Any], readme: str) -> Path:
-    """Write a trained network, its method merged, as a bundle; the folder appears whole or not at all."""
+def save_network(
+    folder: Path,
+    net: Network,
+    recipe: Recipe,
+    schema: Schema,
+    card: dict[str, Any],
+    readme: str,
+    form: Form | None = None,
+) -> Path:
+    """Write a trained network as a bundle; the folder appears whole or not at all.
+
+    `form`: its method merged where it folds away, or only what changed on its backbone; none: merged where possible.
+    """
+    from sartor import saving
 
     def write(into: Path) -> None:
-        recipe.method.merge(net)
-        net.body.save(into, net.head, recipe.task.describe())
+        saving.write(into, net, recipe, settled_form(net, recipe, form))
         _write_words(into, recipe.to_json(), narrowed(schema, recipe.backbone.reads), card, readme)
 
     return _whole(folder, write)
+
+
+def settled_form(net: Network, recipe: Recipe, form: Form | None) -> Form:
+    """The form to save in; the method is merged, unless only what changed is asked for. Raises `BadInput`."""
+    from sartor.saving import form_of
+
+    if form == "changed":
+        return form
+    recipe.method.merge(net)
+    if form == "merged" and form_of(net) != form:
+        raise no_merge(recipe)
+    return form_of(net)
+
+
+def no_merge(recipe: Recipe) -> BadInput:
+    fix = "leave --save out, or write --save changed"
+    return BadInput("SAVE_MERGED", f"{recipe.method.name} does not fold into the backbone", fix=fix)
+
+
+def open_together(bundles: Sequence[Bundle]) -> list[Callable[[Rows], Predictions]]:
+    """How each of these bundles answers; those that hold only what changed share one backbone's storage in memory.
+
+    Each answers by itself: nothing is switched between them, and they may be asked from several threads at once, one
+    thread in each.
+    """
+    from sartor import saving
+
+    made = [(b, Recipe.from_json(b.recipe)) for b in bundles if saving.is_changed(b.path)]
+    nets = saving.reopen_together([(b.path, recipe) for b, recipe in made])
+    known = {id(b): network_answer(net, recipe.task) for (b, recipe), net in zip(made, nets, strict=True)}
+    return [known.get(id(b), b.answer) for b in bundles]
 
 
 def save_baseline(
@@ -191,10 +236,10 @@ def _at_first_use(folder: Path, task: Task, recipe: Mapping[str, Any]) -> Callab
 
 
 def _network_answer(folder: Path, recipe: Mapping[str, Any]) -> Callable[[Rows], Predictions]:
-    from sartor.network import reopen
+    from sartor.saving import reopen
 
     made = Recipe.from_json(dict(recipe))
-    return network_answer(reopen(made.task, made.backbone, folder), made.task)
+    return network_answer(reopen(folder, made), made.task)
 
 
 def _baseline_answer(folder: Path, task: Task, recipe: Mapping[str, Any]) -> Callable[[Rows], Predictions]:

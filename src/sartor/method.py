@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sartor.part import Part
 
@@ -13,6 +13,27 @@ if TYPE_CHECKING:
 
     from sartor.network import Network
     from sartor.recipe import Plan
+
+
+@dataclass(frozen=True)
+class Native:
+    """What was inserted, as PEFT stores it.
+
+    config  its `adapter_config.json`: every name of a layer as the body has it; the rest is filled in when it is saved
+    names   name in the body's state -> the same name as PEFT's file has it, without the adapter's own name
+    """
+
+    config: dict[str, Any]
+    names: dict[str, str]
+
+
+def injected(net: Network) -> Native:
+    """What PEFT's `inject_adapter_in_model` put into the body, under its usual name for an adapter: `default`."""
+    body: Any = net.body
+    ((called, config),) = body.peft_config.items()
+    wrapped = sorted(name for name, layer in body.named_modules() if hasattr(layer, "base_layer"))
+    names = {n: f"{n}.".replace(f".{called}.", ".")[:-1] for n in body.state_dict() if f".{called}." in f"{n}."}
+    return Native({**config.to_dict(), "target_modules": wrapped}, names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,4 +60,8 @@ class Method(Part):
         """Called after the optimizer's step, gradients still there."""
 
     def merge(self, net: Network) -> None:
-        """Fold what was inserted into the body; outputs unchanged."""
+        """Fold what was inserted into the body, all of it or nothing; outputs unchanged."""
+
+    def native(self, net: Network) -> Native | None:
+        """How PEFT stores what was inserted into `net` (not merged); None where PEFT has no such method."""
+        return None

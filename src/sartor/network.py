@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
@@ -15,12 +13,18 @@ from sartor.task import Task
 
 
 class Network(nn.Module):
-    """What is trained: features by the body, outputs by the head."""
+    """What is trained: features by the body, outputs by the head.
 
-    def __init__(self, body: Body, head: nn.Module) -> None:
+    anatomy  names in the body's state before a method inserted anything
+    steps    what the method was applied for
+    """
+
+    def __init__(self, body: Body, head: nn.Module, steps: int = 0) -> None:
         super().__init__()
         self.body = body
         self.head = head
+        self.anatomy = frozenset(body.state_dict())
+        self.steps = steps
 
     def forward(self, batch: Batch) -> Tensor:
         """(B, C) outputs."""
@@ -32,6 +36,10 @@ class Network(nn.Module):
     def trainable(self) -> dict[str, nn.Parameter]:
         """Name -> weight, for the weights that move."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+    def inserted(self) -> set[str]:
+        """Names in the body's state that its own anatomy does not have; none are left once a method has merged."""
+        return set(self.body.state_dict()) - self.anatomy
 
 
 def assemble(
@@ -54,12 +62,6 @@ def assemble(
         for module in body.modules():
             if dropout is not None and isinstance(module, nn.Dropout):
                 module.p = dropout
-        net = Network(body, task.head(body))
+        net = Network(body, task.head(body), steps)
         method.apply(net, steps)
     return net.eval()
-
-
-def reopen(task: Task, backbone: Backbone, folder: Path) -> Network:
-    """The network that was saved, its method merged: ready to answer, or to be a backbone."""
-    body = backbone.reopen(folder, task.layout)
-    return Network(body, body.heads["classifier"]).eval()

@@ -13,7 +13,7 @@ from typing import Any
 
 from sartor.config import Entry, read_config
 from sartor.errors import BadInput, did_you_mean, nearest
-from sartor.spelling import Given, Read, column_kind, path, positive, seconds, spelled, whole, words
+from sartor.spelling import Given, Read, column_kind, one_of, path, positive, seconds, spelled, whole, words
 
 PLAN = "plan"
 
@@ -53,6 +53,13 @@ _RUN = (
     Setting("backbone", spelled("backbones"), "PART", "minilm", "Which network (sartor show backbones)."),
     Setting("method", spelled("methods"), "PART", "lora:r=16", "Which weights move (sartor show methods)."),
     Setting("objective", spelled("objectives"), "PART", "supervised", "What the gradient descends."),
+    Setting(
+        "save",
+        one_of("merged", "changed"),
+        "FORM",
+        "changed",
+        "merged: whole, for plain transformers; changed: only what moved, on its backbone.",
+    ),
     Setting("out", path, "PATH", "runs/reviews", "Where to write; by default a new name."),
     Setting("budget", seconds, "TIME", "10m", "Wall time, such as 90s, 10m or 1h; 5m by default."),
     Setting(

@@ -84,6 +84,17 @@ def path(text: str, given: Given) -> str:
     return text
 
 
+def one_of(*allowed: str) -> Read:
+    """Reads one of a few words."""
+
+    def read(text: str, given: Given) -> str:
+        if text not in allowed:
+            raise given.bad("CHOICE", f"'{text}' is not one of: {', '.join(allowed)}", did_you_mean(text, allowed))
+        return text
+
+    return read
+
+
 def spelled(shelf: str) -> Read:
     """Reads `name:key=value,...` by making the part once: a wrong name or setting is found before work begins."""
 

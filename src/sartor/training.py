@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sartor.batch import Batch
-from sartor.bundle import network_answer, save_network
+from sartor.bundle import network_answer, no_merge, save_network, settled_form, with_card
+from sartor.effort import Effort, effort_costs
 from sartor.engine import checkpoint
 from sartor.engine.account import account, in_words
 from sartor.engine.devices import join, sharded
@@ -18,6 +19,7 @@ from sartor.engine.environment import environment
 from sartor.engine.faults import Faults, undisturbed
 from sartor.engine.fit import Step
 from sartor.engine.measure import measure
+from sartor.engine.memory import size_mb
 from sartor.engine.progress import Progress
 from sartor.engine.train import Look, Run, gathered, prepare, train
 from sartor.errors import BadEnvironment, BadInput, GateFailed, Interrupted
@@ -25,6 +27,7 @@ from sartor.measuring import intervals
 from sartor.opening import Opening
 from sartor.recipe import Recipe
 from sartor.run_folder import RunFolder
+from sartor.saving import Form, folds_away, lent_bytes, stored
 
 Card = Callable[[Mapping[str, Any]], str]
 CHECKPOINTS = "checkpoints"
@@ -41,18 +44,21 @@ class Course:
     examples: Batch
     held: Batch
     solved_seconds: float
+    form: Form | None = None
 
 
-def ready(opening: Opening, recipe: Recipe) -> Course:
+def ready(opening: Opening, recipe: Recipe, form: Form | None = None) -> Course:
     """Encode both parts, assemble the network, solve its head. Raises `BadInput` for what does not work."""
     recipe = recipe.settled()
     body = recipe.backbone.build(recipe.task.layout)
+    if form == "merged" and not folds_away(body, recipe, recipe.plan.steps(len(opening.split.train), join().world)):
+        raise no_merge(recipe)
     examples = recipe.task.encode(opening.split.train, body)
     held = recipe.task.encode(opening.split.validation, body)
     began = time.monotonic()
     run = prepare(recipe, examples)
     join().wait()  # every process has looked at the folder before one writes into it
-    return Course(opening, run, examples, held, time.monotonic() - began)
+    return Course(opening, run, examples, held, time.monotonic() - began, form)
 
 
 def train_recipe(
@@ -68,10 +74,12 @@ def train_recipe(
     folder.write_json("config.json", {"recipe": run.recipe.to_json(), "command": command})
     folder.write_json("environment.json", environment())
     folder.write_json("data.json", {**opening.facts(), "rows": opening.numbers()})
-    told = account(run, course.examples)
-    _train(course, folder, told, progress)
+    told: dict[str, Any] = {"command": command, "engine": account(run, course.examples)}
+    effort = Effort.begin()
+    _train(course, folder, told["engine"], progress, effort)
+    told |= {"parameters": run.parameters, "effort": effort.told()}
     run.net = gathered(run)
-    return crew.by_first(lambda: _finished(course, folder, {"command": command, "engine": told}, card, progress, began))
+    return crew.by_first(lambda: _finished(course, folder, told, card, progress, began))
 
 
 def _finished(
@@ -84,12 +92,14 @@ def _finished(
 ) -> dict[str, Any]:
     """The trained network, measured, saved as a bundle and reported; `told` is reported with it."""
     opening, run = course.opening, course.run
-    run.recipe.method.merge(run.net)
+    form = settled_form(run.net, run.recipe, course.form)
     progress(Progress("measure", message="quality, latency, throughput"))
     result = _measured(opening, run, course.solved_seconds + run.seconds, began)
     result |= {**told, "folder": str(folder.path), "environment": environment()}
-    schema = opening.split.train.schema
-    made = save_network(folder.path / "bundle", run.net, run.recipe, schema, result, card(result))
+    made = save_network(folder.path / "bundle", run.net, run.recipe, opening.split.train.schema, {}, "", form)
+    result["costs"] |= effort_costs(told["effort"]) | {"size_mb": asdict(size_mb(made, lent_bytes(made)))}
+    result |= {"stored": stored(made), "base_model": run.recipe.backbone.origin()}
+    with_card(made, made, result, card(result))
     result |= {"bundle": str(made)}
     folder.write_json("report.json", result)
     checkpoint.clear(folder.path / CHECKPOINTS)
@@ -108,7 +118,13 @@ def _same_data(folder: RunFolder, opening: Opening) -> None:
         raise BadInput("RESUME_DATA", "the run in this folder was on other rows", fix=fix, where=str(folder.path))
 
 
-def _train(course: Course, folder: RunFolder, told: dict[str, Any], progress: Callable[[Progress], None]) -> None:
+def _train(
+    course: Course,
+    folder: RunFolder,
+    told: dict[str, Any],
+    progress: Callable[[Progress], None],
+    effort: Effort,
+) -> None:
     """The run to its end, from the last checkpoint where there is one."""
     run = course.run
     saver = checkpoint.Saver(folder.path / CHECKPOINTS, SAVE_EVERY)
@@ -116,7 +132,6 @@ def _train(course: Course, folder: RunFolder, told: dict[str, Any], progress: Ca
     steps, noted = run.recipe.plan.steps(len(course.examples), join().world), run.done
     folder.record({"event": "engine", **told})
     progress(Progress("start", message=in_words(told)))
-    spent, taken = 0.0, 0
     try:
         for event in train(run, course.examples, course.held, course.opening.split.validation):
             if isinstance(event, Look):
@@ -125,8 +140,8 @@ def _train(course: Course, folder: RunFolder, told: dict[str, Any], progress: Ca
                 with undisturbed():
                     folder.record(_as_event(event))
                     noted = event.number
-                spent, taken = spent + event.seconds, taken + 1
-                left = spent / taken * (steps - event.number)
+                effort.took.append(event.seconds)
+                left = sum(effort.took) / len(effort.took) * (steps - event.number)
                 progress(Progress("train", event.number, steps, left, _said(event)))
             if run.done and not run.diverged and (isinstance(event, Look) or saver.due()):
                 saver.save(run)
@@ -224,5 +239,4 @@ def _measured(opening: Opening, run: Run, seconds: float, began: float) -> dict[
         "warnings": [w.message for w in opening.warnings] + _warnings(run),
         "seconds": time.monotonic() - began,
         "network": True,
-        "merged": True,
     }

@@ -8,6 +8,7 @@ import pytest
 
 from sartor.data.rows import Column, Schema
 from sartor.errors import BadInput
+from sartor.part import names
 from sartor.position.entrants import enter, families, refuse_unfit, with_seed
 from text_samples import labelled, task_of
 
@@ -47,7 +48,7 @@ def test_plan_settings_reach_every_recipe_and_rates_stay() -> None:
         (
             "minilm+lorra",
             "error[PART_UNKNOWN]: no method is called 'lorra'. "
-            "Fix: did you mean 'lora'? Known: bitfit, full, lora, probe.",
+            f"Fix: did you mean 'lora'? Known: {', '.join(names('methods'))}.",
         ),
         (
             "minilm+lora@fast",

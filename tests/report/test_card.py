@@ -23,6 +23,14 @@ INFO: dict[str, Any] = {
     "costs": {"latency_ms_p50": {"value": 3.98, "low": 3.82, "high": 4.19}},
     "data": {"source": "hf:owner/reviews", "rows": 6000, "target": "stars", "parts": {"train": 3600, "test": 1200}},
     "how_to_use": {"sartor": "import sartor\nsartor.Bundle.load('bundle')"},
+    "base_model": "sentence-transformers/all-MiniLM-L6-v2",
+    "parameters": {"trained": 313347, "all": 23000000},
+    "stored": {
+        "form": "changed",
+        "bytes": 1253388,
+        "lent": {"backbone": "minilm", "sha256": "53aa51172d14", "bytes": 90868376},
+        "peft": {"peft_type": "LORA", "task_type": "FEATURE_EXTRACTION", "modules_to_save": None},
+    },
     "notes": ["texts are cut at 256 tokens"],
 }
 
@@ -57,6 +65,23 @@ def test_sections_tell_what_was_measured_and_what_was_not() -> None:
     assert "max_steps" not in text
 
 
+def test_it_says_what_moved_what_is_stored_and_what_plain_peft_makes_of_it() -> None:
+    text = card(INFO)
+    assert "| Weights trained | 313,347 of 23,000,000 (1.36%) |" in text
+    assert "| Bytes of weights stored | 1,253,388 |" in text
+    assert "| Needs besides | 90,868,376 bytes of minilm, content sha256 53aa51172d14 |" in text
+    assert "opened as AutoModel, gives the same token vectors (`last_hidden_state`)." in text
+    assert "the head lies in `sartor/changed.safetensors`." in text
+    inside = INFO["stored"] | {"peft": {"task_type": "SEQ_CLS"}}
+    assert "gives the same outputs: the head is in the adapter." in card(INFO | {"stored": inside})
+    own = INFO["stored"] | {"peft": None}
+    assert "PEFT" not in card(INFO | {"stored": own})
+    assert front(card(INFO | {"stored": own}))["library_name"] == "sartor"
+    whole = card(INFO | {"stored": {"form": "merged", "bytes": 90}})
+    assert "| Stored | merged into the backbone and whole: it needs nothing else |" in whole
+    assert front(whole)["library_name"] == "transformers"
+
+
 def test_nothing_known_claims_nothing() -> None:
     text = card({})
     assert front(text) == {"library_name": "sartor", "tags": ["sartor"]}
@@ -66,7 +91,7 @@ def test_nothing_known_claims_nothing() -> None:
 @pytest.mark.parametrize(("path", "named"), [("owner/model", "owner/model"), ("/data/models/x", None), ("../x", None)])
 def test_base_model_is_a_hub_name_or_nothing(path: str, named: str | None) -> None:
     recipe = {"backbone": {"part": "encoder", "path": path}, "method": {"part": "full"}}
-    made = metadata({"recipe": recipe})
+    made = metadata({"recipe": recipe, "base_model": path})
     assert made.get("base_model") == named
     assert made["library_name"] == "transformers"
 

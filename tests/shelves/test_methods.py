@@ -19,9 +19,10 @@ from sartor.bundle import Bundle, save_network
 from sartor.engine.features import outputs
 from sartor.engine.train import Run
 from sartor.method import Method
-from sartor.network import assemble, reopen
+from sartor.network import assemble
 from sartor.part import names, part, part_from_json
 from sartor.recipe import Plan, Recipe
+from sartor.saving import Form, is_changed, reopen
 from text_samples import labelled
 from tiny_runs import begun, recipe, same_bits, steps, weights
 
@@ -105,25 +106,32 @@ def test_merging_keeps_the_outputs_and_the_anatomy(name: str, tiny_encoder: Path
     before = answers(run.net, made)
     made.method.merge(run.net)
     torch.testing.assert_close(answers(run.net, made), before, rtol=0, atol=1e-5)
-    plain = made.backbone.build(made.task.layout)
-    assert run.net.body.state_dict().keys() == plain.state_dict().keys()
+    if not run.net.inserted():
+        plain = made.backbone.build(made.task.layout)
+        assert run.net.body.state_dict().keys() == plain.state_dict().keys()
     made.method.merge(run.net)
     torch.testing.assert_close(answers(run.net, made), before, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("form", [None, "changed"])
 @pytest.mark.parametrize("pooling", ["mean", "native"])
-def test_saved_and_loaded_it_answers_the_same(name: str, pooling: str, tiny_encoder: Path, tmp_path: Path) -> None:
+def test_saved_and_loaded_it_answers_the_same(
+    name: str, pooling: str, form: Form | None, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    """Merged and whole, or only what changed; what cannot be merged is saved as what changed unasked."""
     made = recipe(tiny_encoder, ROWS, name, pooling, max_steps=6)
     run, encoded = begun(made, ROWS)
     if run.state is not None:
         list(steps(run, encoded))
     before = answers(run.net, made)
-    folder = save_network(tmp_path / "bundle", run.net, made, ROWS.schema, {}, "# x\n")
-    torch.testing.assert_close(answers(reopen(made.task, made.backbone, folder), made), before, rtol=0, atol=1e-5)
+    folder = save_network(tmp_path / "bundle", run.net, made, ROWS.schema, {}, "# x\n", form)
+    assert is_changed(folder) == (form == "changed" or bool(run.net.inserted()))
+    assert is_changed(folder) != (folder / "model.safetensors").exists()
+    torch.testing.assert_close(answers(reopen(folder, made), made), before, rtol=0, atol=1e-5)
     said = Bundle.load(folder).answer(HELD)
     expected = torch.softmax(before.double(), -1).numpy()
     np.testing.assert_allclose(said.probabilities, expected, rtol=0, atol=1e-5)
-    assert not list(folder.rglob("*adapter*"))
+    assert (folder / "adapter_config.json").exists() == (is_changed(folder) and made.method.native(run.net) is not None)
 
 
 def test_the_loss_falls(name: str, tiny_encoder: Path) -> None:

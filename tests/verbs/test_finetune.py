@@ -101,6 +101,54 @@ def test_its_bundle_answers_with_the_reported_score(folder: Path) -> None:
         assert found.metrics[metric] == pytest.approx(said["value"], abs=1e-5), metric
 
 
+def test_its_figures_are_what_was_measured(folder: Path) -> None:
+    report = json.loads((folder / "report.json").read_text("utf-8"))
+    moved = 2 * 2 * (4 * 2 * 32 + 2 * (32 + 64)) + 3 * 32 + 3
+    assert report["parameters"]["trained"] == moved
+    assert report["parameters"]["all"] > moved
+    assert report["effort"]["updates"] == 6
+    step = report["effort"]["step_seconds"]
+    assert 0 < step["low"] <= step["value"] <= step["high"]
+    assert report["effort"]["peak_bytes"] > 50e6
+    weights = folder / "bundle" / "model.safetensors"
+    assert report["stored"] == {"form": "merged", "bytes": weights.stat().st_size, "files": ["model.safetensors"]}
+    card = (folder / "bundle" / "README.md").read_text("utf-8")
+    assert f"| Weights trained | {moved:,} of {report['parameters']['all']:,} (" in card
+    assert f"| Bytes of weights stored | {weights.stat().st_size:,} |" in card
+    assert "| One update, median | not measured |" not in card
+    size = sum(f.stat().st_size for f in (folder / "bundle").rglob("*")) / 1e6
+    assert report["costs"]["size_mb"]["value"] == pytest.approx(size, rel=0.1)
+
+
+def test_only_what_changed_is_saved_where_that_is_asked_for(tiny_encoder: Path, tmp_path: Path, folder: Path) -> None:
+    result = run(tiny_encoder, tmp_path / "run", save="changed")
+    bundle = tmp_path / "run" / "bundle"
+    assert not (bundle / "model.safetensors").exists()
+    stored = result.to_json()["stored"]
+    assert stored["files"] == ["adapter_model.safetensors", "sartor/changed.safetensors"]
+    assert stored["bytes"] == sum((bundle / name).stat().st_size for name in stored["files"])
+    assert stored["lent"]["bytes"] > stored["bytes"] / 2
+    texts = frame(count=8, seed=3)["text"].tolist()
+    whole = Bundle.load(folder / "bundle").predict(texts)
+    for one, other in zip(result.bundle.predict(texts), whole, strict=True):
+        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
+    assert "Plain PEFT on the same backbone" in (bundle / "README.md").read_text("utf-8")
+
+
+def test_what_does_not_fold_is_saved_as_what_changed_and_never_as_merged(tiny_encoder: Path, tmp_path: Path) -> None:
+    assert sentence(lambda: run(tiny_encoder, tmp_path / "no", method="adapter", save="merged")) == (
+        "error[SAVE_MERGED]: adapter does not fold into the backbone. Fix: leave --save out, or write --save changed."
+    )
+    assert list(tmp_path.iterdir()) == []
+    result = run(tiny_encoder, tmp_path / "run", method="adapter")
+    assert result.to_json()["stored"]["form"] == "changed"
+    assert result.to_json()["stored"]["files"] == ["sartor/changed.safetensors"]
+    numbers = json.loads((tmp_path / "run" / "data.json").read_text("utf-8"))["rows"]
+    found = evaluate(tmp_path / "run" / "bundle", frame().iloc[numbers["test"]])
+    for metric, said in result.to_json()["test"].items():
+        assert found.metrics[metric] == pytest.approx(said["value"], abs=1e-5), metric
+
+
 @pytest.mark.parametrize("kind", SAMPLES)
 @pytest.mark.parametrize("method", ["full", "probe"])
 def test_every_kind_of_target(kind: str, method: str, tiny_encoder: Path, tmp_path: Path) -> None:

@@ -25,6 +25,9 @@ class Encoder(Backbone):
     """`auto`: the mean where the folder says it is a sentence encoder, else the architecture's own classifier."""
     max_length: int = 256
 
+    def origin(self) -> str:
+        return self.path
+
     def build(self, layout: str, fresh: bool = False) -> Body:
         from sartor.pretrained.text import open_text
 

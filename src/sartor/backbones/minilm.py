@@ -33,6 +33,9 @@ class MiniLM(Backbone):
     pooling: Literal["mean", "native"] = "mean"
     max_length: int = 256
 
+    def origin(self) -> str:
+        return "sentence-transformers/all-MiniLM-L6-v2"
+
     def build(self, layout: str, fresh: bool = False) -> Body:
         from sartor.pretrained.text import open_text
 

@@ -79,7 +79,7 @@ def _finetune(call: Call, show: Show) -> Answer:
     words, out = call.words, _folder(call)
     from sartor.verbs.finetune import finetune
 
-    chosen = {name: words[name] for name in ("backbone", "method", "objective", "seed") if name in words}
+    chosen = {name: words[name] for name in ("backbone", "method", "objective", "save", "seed") if name in words}
     done = finetune(
         call.arguments["data"],
         hints=_hints(words),

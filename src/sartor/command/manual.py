@@ -69,10 +69,11 @@ _VERBS = (
         "finetune",
         "Train one recipe and write it as a bundle.",
         ("data",),
-        (*COLUMNS, *SPLIT, "task", "backbone", "method", "objective", "out", "plan"),
+        (*COLUMNS, *SPLIT, "task", "backbone", "method", "objective", "save", "out", "plan"),
         _WRITES,
         (
             "sartor finetune reviews.csv --target stars --method lora:r=16 --out runs/lora",
+            "sartor finetune reviews.csv --method lora:r=8 --save changed",
             "sartor finetune reviews.csv --set plan.learning_rate=1e-4 --set plan.num_train_epochs=5",
             "sartor finetune --config run.yaml --seed 3 --dry-run",
         ),

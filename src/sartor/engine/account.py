@@ -19,6 +19,7 @@ def account(run: Run, examples: Batch) -> dict[str, Any]:
         "rows": run.net.body.layout(),
         "tables_by_rows": bool(run.state is not None and run.state.optimizer.tables),
         "prefix_blocks": run.depth,
+        "parameters": run.parameters,
     }
     if run.depth:
         size = size_of(run.net.body, examples, precision)
@@ -29,7 +30,8 @@ def account(run: Run, examples: Batch) -> dict[str, Any]:
 
 def in_words(told: dict[str, Any]) -> str:
     """The account in a line: what the user is told before the training begins."""
-    words = [f"{told['precision']}, {told['rows']} rows"]
+    moved, there = told["parameters"]["trained"], told["parameters"]["all"]
+    words = [f"{moved:,} of {there:,} weights move ({moved / there:.2%})", f"{told['precision']}, {told['rows']} rows"]
     if told["prefix_blocks"]:
         gigabytes = told["prefix_bytes"] / 1e9
         where = {"memory": "in memory", "disk": "on the disk", "nowhere": "nowhere: there is no room"}

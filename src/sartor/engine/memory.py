@@ -50,9 +50,10 @@ def peak_memory(command: Sequence[str], timeout: float = 120.0, repeats: int = 1
     return replace(found, low=found.low * (1 - NOISE), high=found.high * (1 + NOISE))
 
 
-def size_mb(folder: Path) -> Measured:
-    """MB of all the files in `folder`."""
-    return Measured.once(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / MB)
+def size_mb(folder: Path, besides: int = 0) -> Measured:
+    """MB of all the files in `folder`, and of the bytes that it needs `besides`."""
+    inside = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return Measured.once((inside + besides) / MB)
 
 
 def _peak_bytes(command: Sequence[str], timeout: float) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +46,7 @@ class Run:
     losses   (step, held-out loss) of every look so far; what early stopping and the choice of weights rest on
     last     the latest look
     average  the mean of the weights so far, recent ones counting more; `averaged` of them went in
+    parameters  how many moved in training, and how many there are
     depth    blocks from the input on that do not move: their work is kept in `prefixes`; `behind` has the rows so far
     """
 
@@ -60,6 +61,7 @@ class Run:
     average: dict[str, Tensor] = field(default_factory=dict)
     averaged: int = 0
     diverged: bool = False
+    parameters: dict[str, int] = field(default_factory=dict)
     depth: int = 0
     prefixes: PrefixCache = field(default_factory=PrefixCache)
     behind: dict[int, tuple[Batch, Batch]] = field(default_factory=dict)
@@ -95,6 +97,7 @@ def prepare(recipe: Recipe, examples: Batch, start: Start | None = None, prefixe
     crew, precision = join(), resolve(plan.precision)
     steps = plan.steps(len(examples), crew.world)
     net = _assembled(recipe, steps)
+    counted = {"trained": _count(net.trainable().values()), "all": _count(net.parameters())}
     net.to(crew.device)
     if plan.head_start == "solved":
         if start is None:
@@ -106,7 +109,12 @@ def prepare(recipe: Recipe, examples: Batch, start: Start | None = None, prefixe
     keeps = plan.prefix_cache == "auto" and crew.world == 1 and steps > 0
     depth = min(net.body.depth(), len(net.body.blocks()) - 1) if keeps else 0
     state = begin(net, plan) if steps else None
-    return Run(recipe, net, state, start=chosen, depth=depth, prefixes=prefixes or PrefixCache())
+    prefixes = prefixes or PrefixCache()
+    return Run(recipe, net, state, start=chosen, parameters=counted, depth=depth, prefixes=prefixes)
+
+
+def _count(weights: Iterable[Tensor]) -> int:
+    return sum(w.numel() for w in weights)
 
 
 def read(run: Run, examples: Batch) -> Batch:
@@ -230,7 +238,7 @@ def gathered(run: Run) -> Network:
     found = whole_state(run.net)
     if not launch.first():
         return run.net
-    net = _assembled(run.recipe, run.done)
+    net = _assembled(run.recipe, run.net.steps)
     net.load_state_dict(found)
     return net
 

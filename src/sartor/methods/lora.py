@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sartor.errors import BadInput, did_you_mean
-from sartor.method import Method
+from sartor.method import Method, Native, injected
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,6 +60,9 @@ class LoRA(Method):
             layer.merge(safe_merge=True)
             parent, _, leaf = name.rpartition(".")
             setattr(net.body.get_submodule(parent), leaf, layer.get_base_layer())
+
+    def native(self, net: Network) -> Native:
+        return injected(net)
 
     def late(self, body: Body) -> list[str]:
         """The linear layers of the last blocks. Raises `BadInput` where the body has fewer."""

@@ -16,6 +16,7 @@ from sartor.network import assemble
 from sartor.position.entry import Entry
 from sartor.position.ground import Ground, backbones
 from sartor.recipe import Recipe
+from sartor.saving import folds_away, lent_bytes, plain
 
 LONG = 120.0
 """Seconds of budget from which a process of its own is spent on every served form's memory, asked for or not."""
@@ -46,19 +47,37 @@ class Limits:
 
 
 def measure_untrained(ground: Ground, entries: list[Entry], limits: Limits, seconds: float) -> Iterator[Progress]:
-    """The served form of every backbone, with a head that knows nothing; candidates that break a limit leave here."""
-    for spelled, candidate in backbones([e.candidate for e in entries]).items():
-        assert candidate.recipe is not None
-        yield Progress("measure", 0, None, ground.budget.left, spelled)
+    """Every form in which candidates will be served, with a head that knows nothing; those that break a limit leave.
+
+    A method that folds away leaves its backbone's form; one that does not has a form of its own."""
+    for (spelled, left), served in _forms(ground, entries).items():
+        recipe = served[0].candidate.recipe
+        assert recipe is not None
+        yield Progress("measure", 0, None, ground.budget.left, f"{spelled} + {left}" if left else spelled)
         weighed = limits.max_memory_mb is not None or ground.budget.seconds >= LONG
-        costs = _untrained(ground, candidate.recipe, seconds, weighed)
+        costs = _untrained(ground, recipe, seconds, weighed)
+        for entry in served:
+            entry.costs = costs
+            if (reason := limits.broken(costs)) is not None:
+                entry.out("over limit", reason)
+
+
+def _forms(ground: Ground, entries: list[Entry]) -> dict[tuple[str, str], list[Entry]]:
+    """(backbone, what is left of the method once merged) -> the candidates that are served so."""
+    found: dict[tuple[str, str], list[Entry]] = {}
+    for spelled, first in backbones([e.candidate for e in entries]).items():
+        assert first.recipe is not None
+        body = plain(first.recipe.backbone, ground.task.layout)
+        folds: dict[str, bool] = {}
         for entry in entries:
             recipe = entry.candidate.recipe
             if recipe is None or recipe.backbone.spelled() != spelled:
                 continue
-            entry.costs = costs
-            if (reason := limits.broken(costs)) is not None:
-                entry.out("over limit", reason)
+            method = recipe.method.spelled()
+            if method not in folds:
+                folds[method] = folds_away(body, recipe, recipe.settled().plan.steps(len(ground.split.train)))
+            found.setdefault((spelled, "" if folds[method] else method), []).append(entry)
+    return found
 
 
 def measure_finished(
@@ -85,7 +104,7 @@ def weigh(ground: Ground, entry: Entry) -> list[str]:
     assert entry.costs is not None
     if entry.kept is None:
         return [f"the size and memory of {entry.name} were not measured"]
-    entry.costs = replace(entry.costs, size_mb=size_mb(entry.kept))
+    entry.costs = replace(entry.costs, size_mb=size_mb(entry.kept, lent_bytes(entry.kept)))
     seconds = min(60.0, ground.budget.left - 3.0)
     if seconds < 5.0:
         return [f"the memory of {entry.name} was not measured: the budget had ended"]
@@ -99,13 +118,16 @@ def weigh(ground: Ground, entry: Entry) -> list[str]:
 
 def _untrained(ground: Ground, recipe: Recipe, seconds: float, weighed: bool) -> Costs:
     recipe = recipe.settled()
-    net = assemble(recipe.task, recipe.backbone, recipe.method, steps=1, seed=ground.seed)
+    steps = recipe.plan.steps(len(ground.split.train))
+    net = assemble(recipe.task, recipe.backbone, recipe.method, steps=steps, seed=ground.seed)
     with tempfile.TemporaryDirectory() as made:
         folder = save_network(Path(made) / "bundle", net, recipe, ground.split.train.schema, {}, "")
         answer = network_answer(net, ground.task)
         timings, _ = measure({"": answer}, ground.split.validation, seconds=seconds)
         memory = peak_memory_mb(folder, ground.split.validation, batch=1) if weighed else None
-        return replace(_costs(timings[""], None, None), size_mb=size_mb(folder), peak_memory_mb=memory)
+        return replace(
+            _costs(timings[""], None, None), size_mb=size_mb(folder, lent_bytes(folder)), peak_memory_mb=memory
+        )
 
 
 def _costs(timing: Timing, before: Costs | None, train_seconds: float | None) -> Costs:

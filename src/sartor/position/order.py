@@ -23,6 +23,7 @@ from sartor.position.ground import Ground
 from sartor.position.verdict import Verdict, decide
 from sartor.predictions import Predictions
 from sartor.run_folder import RunFolder
+from sartor.saving import stored
 
 Card = Callable[[Mapping[str, Any]], str]
 
@@ -171,7 +172,7 @@ def save_entry(path: Path, ground: Ground, entry: Entry) -> Path:
     """A finished candidate as a bundle, its card still empty."""
     schema = ground.split.train.schema
     if entry.run is not None:
-        return save_network(path, entry.run.net, entry.run.recipe, schema, {}, "")
+        return save_network(path, entry.run.net, entry.run.recipe, schema, {"parameters": entry.run.parameters}, "")
     assert entry.candidate.baseline is not None and entry.fitted is not None
     return save_baseline(path, ground.task, entry.candidate.baseline, entry.fitted, schema, {}, "")
 
@@ -247,7 +248,8 @@ def _pick(ground: Ground, verdict: Verdict, entries: list[Entry]) -> dict[str, A
 def _hand_over(order: Order, folder: RunFolder, ground: Ground, verdict: Verdict, result: Mapping[str, Any]) -> Path:
     """The pick as the run's bundle, with the card that its measurements fill."""
     pick = verdict.pick
-    card = {
+    assert pick.kept is not None
+    card = Bundle.load(pick.kept).card | {
         "name": pick.name,
         "recipe": pick.candidate.to_json(),
         "labels": list(getattr(ground.task, "labels", ())),
@@ -260,9 +262,9 @@ def _hand_over(order: Order, folder: RunFolder, ground: Ground, verdict: Verdict
         "command": order.command,
         "why": verdict.why,
         "network": pick.network,
-        "merged": True,
     }
-    assert pick.kept is not None
+    if pick.candidate.recipe is not None:
+        card |= {"stored": stored(pick.kept), "base_model": pick.candidate.recipe.backbone.origin()}
     return with_card(pick.kept, folder.path / "bundle", card, order.card(card))
 
 

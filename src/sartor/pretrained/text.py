@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -12,12 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from sartor.batch import Batch
-from sartor.body import Body, Features
+from sartor.body import Body, Counterpart, Features
 from sartor.errors import BadInput, SartorError, one_line
 from sartor.pretrained import packing, pooling, route
 from sartor.pretrained.gate import admit
 
 Pooling = Literal["mean", "native"]
+A_BIT_OF_EVERYTHING = "Don't  CO-OPERATE: naïve Ünïcode, 3.14 € (x_y)\t日本語\u00a0ﬁn 🙂 #tag @me <b>"
 VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "*.vocab")
 
 
@@ -32,12 +35,13 @@ class TextBody(Body):
         super().__init__()
         self.how: Pooling = how
         self.tokenizer = tokenizer
+        self.readers = (tokenizer,)
         self.max_length = max_length
         self.config = model.config
         self.place = last_linear(model)
         head = model.get_submodule(self.place)
         self.width: int = head.in_features
-        self._heads = {"classifier": head}  # a plain dict: the head is trained as the network's, not the body's
+        self.heads = {"classifier": head}  # a plain dict: the head is trained as the network's, not the body's
         self.dropout = nn.Dropout(_head_dropout(model.config))
         if how == "mean":
             self.model = model.base_model
@@ -47,13 +51,10 @@ class TextBody(Body):
             self.model = model
         self.list = _block_list(self.model)
         self.first_position = _first_position(self.model)
+        self.few: Batch = _few_rows(model.config)
         self.packs = False
         self.packs = self._agrees(self._packed)
         self.enters = self.packs and how == "mean" and self._agrees(self._through_prefix)
-
-    @property
-    def heads(self) -> Mapping[str, nn.Module]:  # type: ignore[override]
-        return self._heads
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> Batch:
         """`text`, and `text_pair` where there is one, -> token ids cut at `max_length`."""
@@ -76,8 +77,7 @@ class TextBody(Body):
         return "packed" if self.packs and not _on_gpu(self) else "padded"
 
     def depth(self) -> int:
-        few = _few_rows(self.config)
-        return route.frozen_depth(self.blocks(), lambda: self._packed(few)) if self.enters else 0
+        return route.frozen_depth(self.blocks(), lambda: self._packed(self.few)) if self.enters else 0
 
     def prefix(self, batch: Batch, depth: int) -> Tensor:
         packed = packing.Packing.of(batch.lengths)
@@ -135,11 +135,10 @@ class TextBody(Body):
     @torch.no_grad()
     def _agrees(self, way: Callable[[Batch], Tensor]) -> bool:
         """Whether another way through the model gives what padding gives, on a few short rows."""
-        few = _few_rows(self.config)
         training = self.model.training
         self.model.eval()
         try:
-            return torch.allclose(way(few), self._padded_stretch(few), rtol=1e-3, atol=1e-4)
+            return torch.allclose(way(self.few), self._padded_stretch(self.few), rtol=1e-3, atol=1e-4)
         except Exception:  # whatever an architecture does not take: a bias of its own, no positions, another signature
             return False
         finally:
@@ -156,6 +155,18 @@ class TextBody(Body):
 
     def blocks(self) -> list[nn.Module]:
         return list(self.model.get_submodule(self.list)) if self.list else []
+
+    def counterpart(self) -> Counterpart:
+        if self.how == "mean":
+            return Counterpart("AutoModel", "model.")
+        return Counterpart("AutoModelForSequenceClassification", "model.", self.model.base_model_prefix, self.place)
+
+    def facts(self) -> dict[str, Any]:
+        """The pooling, the vocabulary, and what the tokenizer makes of a line with a bit of everything: not its file,
+        which every version of the library writes in its own way."""
+        words = json.dumps(sorted(self.tokenizer.get_vocab().items()))
+        hashed = hashlib.sha256(words.encode()).hexdigest()
+        return {"pooling": self.how, "vocabulary": hashed, "tried": self.tokenizer(A_BIT_OF_EVERYTHING)["input_ids"]}
 
     def save(self, folder: Path, head: nn.Module, config: dict[str, Any]) -> None:
         """The transformers layout: model, head and tokenizer; `config` says what the outputs mean."""

@@ -12,7 +12,6 @@ from sartor.report.quantities import COSTS, NOT_MEASURED, count, finite, quantit
 Info = Mapping[str, Any]
 
 _PIPELINES = {"classification": "text-classification", "regression": "text-classification"}
-_PACKAGED = {"minilm": "sentence-transformers/all-MiniLM-L6-v2"}
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
@@ -22,6 +21,7 @@ def card(info: Info) -> str:
         _opening(info),
         _quality(info),
         _costs(info),
+        changed_section(info),
         _labels(info),
         _training(info),
         _use(info),
@@ -82,13 +82,15 @@ def _part_name(info: Info, shelf: str) -> str:
 def _library(info: Info) -> str:
     if not _part_name(info, "backbone"):
         return "sartor"
-    return "peft" if _part_name(info, "method") in ("lora", "adalora") and not info.get("merged") else "transformers"
+    stored = info.get("stored") or {}
+    if stored.get("form") == "changed":
+        return "peft" if stored.get("peft") else "sartor"
+    return "transformers"
 
 
 def _base_model(info: Info) -> str | None:
-    name = _part_name(info, "backbone")
-    path = ((info.get("recipe") or {}).get("backbone") or {}).get("path") if name else None
-    return _PACKAGED.get(name) or (path if isinstance(path, str) and _hub(path) else None)
+    name = info.get("base_model")
+    return name if isinstance(name, str) and _hub(name) else None
 
 
 def _hub(name: str) -> bool:
@@ -136,6 +138,39 @@ def _costs(info: Info) -> str:
     costs = info.get("costs") or {}
     rows = [[quantity(k).title, quantity(k).full(spread(costs.get(k)))] for k in COSTS]
     return f"## Costs\n\n{_table(['Cost', 'Measured'], rows)}"
+
+
+def changed_section(info: Info) -> str:
+    """How many weights moved, what is stored of them, and what it needs besides."""
+    counted, stored = info.get("parameters") or {}, info.get("stored") or {}
+    if not counted and not stored:
+        return ""
+    trained, there = finite(counted.get("trained")), finite(counted.get("all"))
+    share = f" of {count(there)} ({trained / there:.2%})" if trained is not None and there else ""
+    rows = [["Weights trained", count(trained) + share], ["Bytes of weights stored", count(stored.get("bytes"))]]
+    if stored.get("form") == "merged":
+        rows.append(["Stored", "merged into the backbone and whole: it needs nothing else"])
+    if lent := stored.get("lent"):
+        needs = f"{count(lent['bytes'])} bytes of {escaped(lent['backbone'])}, content sha256 {escaped(lent['sha256'])}"
+        rows += [["Stored", "only what changed; the size above counts what it needs besides"], ["Needs besides", needs]]
+    return f"## What moved\n\n{_table(['What', 'Value'], rows)}{in_plain_peft(stored)}"
+
+
+def in_plain_peft(stored: Info) -> str:
+    """What PEFT without Sartor makes of the bundle, and what it does not."""
+    kind = (stored.get("peft") or {}).get("task_type")
+    if kind == "SEQ_CLS":
+        told = "Plain PEFT on the same backbone, opened as AutoModelForSequenceClassification with as many labels, "
+        return f"\n\n{told}gives the same outputs: the head is in the adapter."
+    if kind == "FEATURE_EXTRACTION":
+        told = (
+            "Plain PEFT on the same backbone, opened as AutoModel, gives the same token vectors (`last_hidden_state`). "
+        )
+        told += (
+            "It does not give the outputs: the mean of the tokens, its normalisation and the head are Sartor's, and "
+        )
+        return f"\n\n{told}the head lies in `sartor/changed.safetensors`."
+    return ""
 
 
 def _labels(info: Info) -> str:

@@ -93,6 +93,8 @@ _COSTS = (
     Quantity("peak_memory_mb", "Peak memory", "Memory", "MB"),
     Quantity("size_mb", "Size on disk", "Size", "MB"),
     Quantity("train_seconds", "Training time", "Training", "s"),
+    Quantity("step_ms", "One update, median", "Update", "ms"),
+    Quantity("training_memory_mb", "Peak memory while training", "Training memory", "MB"),
 )
 _KNOWN = {q.key: q for q in (*_METRICS, *_COSTS)}
 COSTS = tuple(q.key for q in _COSTS)

@@ -20,6 +20,7 @@ from sartor.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from sartor.bundle import Bundle
+    from sartor.saving import Form
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def finetune(
     backbone: str = "minilm",
     method: str = "full",
     objective: str = "supervised",
+    save: Form | None = None,
     plan: Mapping[str, Any] | None = None,
     out: str | Path,
     seed: int = 0,
@@ -72,6 +74,7 @@ def finetune(
 ) -> FinetuneResult:
     """Train one recipe on the training part, keep its best weights by held-out loss, score it once on the test part.
 
+    `save`: the result merged into its backbone, or only what changed on it; none: merged where possible.
     Processes that torchrun or `accelerate launch` started train together; the first writes, all return its result.
     `resume` goes on from the last checkpoint that a run of the same recipe kept in `out`, and ends with the same bits
     as a run that nothing stopped. One is kept at every look, every half minute, and when the run is interrupted.
@@ -91,7 +94,7 @@ def finetune(
     from sartor.report.card import card
     from sartor.training import ready, train_recipe
 
-    course = ready(opening, recipe)
+    course = ready(opening, recipe, save)
     folder = RunFolder.claim(out, resume=resume, overwrite=overwrite, writes=launch.first())
     said = command or f"sartor.finetune({data!r}, backbone={backbone!r}, method={method!r})"
     result = train_recipe(course, folder, said, card, progress or (lambda _: None))
