@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -146,6 +148,26 @@ def test_a_write_that_is_interrupted_leaves_nothing(made: Any, tmp_path: Path, m
             read(run, encoded)
     assert list((tmp_path / "made" / "prefix").iterdir()) == []
     assert "hidden" in read(run, encoded).sequences
+
+
+def test_a_file_that_nobody_asked_for_in_a_month_is_removed(made: Any, tmp_path: Path) -> None:
+    encoded, cache = examples(made(), ROWS), large(tmp_path)
+    read(prepare(made(), encoded, prefixes=cache), encoded)
+    (old,) = (tmp_path / "made" / "prefix").glob("*.bin")
+    month = 31 * 86_400.0
+    os.utime(old, (time.time() - month, time.time() - month))
+    other = examples(made(), labelled(20, 1))
+    read(prepare(made(), other, prefixes=cache), other)
+    assert not old.exists() and not old.with_suffix(".json").exists()
+    assert len(list((tmp_path / "made" / "prefix").iterdir())) == 2
+
+
+def test_the_content_knows_how_weights_are_used(made: Any) -> None:
+    encoded = examples(made(), ROWS)
+    body = prepare(made(), encoded).net.body
+    before = content(body, encoded, 1, "fp32")
+    body.config.num_attention_heads *= 2
+    assert content(body, encoded, 1, "fp32") != before
 
 
 def test_without_room_anywhere_every_block_runs(made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,9 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +36,8 @@ from sartor.pretrained.gate import sha256
 
 SHARE = 0.25
 """Of the machine's memory: what all kept prefixes together may take."""
+STALE = 30 * 86_400.0
+"""Seconds after which a file that no run has asked for is removed."""
 SPARE = 1.1
 """Room a file needs on the disk, in its sizes."""
 TYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -82,6 +86,7 @@ class PrefixCache:
         file, note = self.folder / f"{key}.bin", self.folder / f"{key}.json"
         if not _is_whole(file, note, key):
             self.folder.mkdir(parents=True, exist_ok=True)
+            _tidy(self.folder)
             beside = self.folder / f".{uuid.uuid4().hex}.part"
             try:
                 _computed(body, examples, depth, precision, _mapped(beside, shape, kind))
@@ -92,12 +97,13 @@ class PrefixCache:
                 sync(note)
             finally:
                 beside.unlink(missing_ok=True)
+        os.utime(file)
         return _mapped(file, shape, kind)
 
 
 def content(body: Body, examples: Batch, depth: int, precision: str) -> str:
-    """A hash of everything a prefix depends on: weights of the body outside the blocks behind it, rows, precision."""
-    digest = hashlib.sha256(json.dumps([depth, precision, type(body).__name__]).encode())
+    """A hash of all a prefix depends on: the weights outside the blocks behind it, their use, the rows, the precision."""
+    digest = hashlib.sha256(json.dumps([depth, precision, type(body).__name__, body.facts()], default=str).encode())
     later = {id(p) for block in body.blocks()[depth:] for p in block.parameters()}
     for name, weight in body.named_parameters():
         if id(weight) not in later:
@@ -136,6 +142,15 @@ def _computed(body: Body, examples: Batch, depth: int, precision: str, out: Tens
 
 def _mapped(file: Path, shape: tuple[int, int], kind: torch.dtype) -> Tensor:
     return torch.from_file(str(file), shared=True, size=shape[0] * shape[1], dtype=kind).view(shape)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what no run has asked for in a long time; whoever has such a file mapped keeps it."""
+    for file in folder.glob("*.bin"):
+        with suppress(OSError):  # another process tidies too
+            if time.time() - file.stat().st_mtime > STALE:
+                file.with_suffix(".json").unlink(missing_ok=True)
+                file.unlink()
 
 
 def _is_whole(file: Path, note: Path, key: str) -> bool:

@@ -20,6 +20,8 @@ from sartor.pretrained import packing, pooling, route
 from sartor.pretrained.gate import admit
 
 Pooling = Literal["mean", "native"]
+DECIDING = ("model_type", "num_attention_heads", "hidden_act", "layer_norm_eps", "position_embedding_type")
+"""What of a configuration decides features and cannot be read off the shapes of the weights."""
 A_BIT_OF_EVERYTHING = "Don't  CO-OPERATE: naïve Ünïcode, 3.14 € (x_y)\t日本語\u00a0ﬁn 🙂 #tag @me <b>"
 VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "*.vocab")
 
@@ -162,11 +164,17 @@ class TextBody(Body):
         return Counterpart("AutoModelForSequenceClassification", "model.", self.model.base_model_prefix, self.place)
 
     def facts(self) -> dict[str, Any]:
-        """The pooling, the vocabulary, and what the tokenizer makes of a line with a bit of everything: not its file,
-        which every version of the library writes in its own way."""
+        """The pooling, what of the configuration decides features, the vocabulary, and what the tokenizer makes of a
+        line with a bit of everything: not its file, which every version of the library writes in its own way."""
+        shape = {name: getattr(self.config, name, None) for name in DECIDING}
         words = json.dumps(sorted(self.tokenizer.get_vocab().items()))
         hashed = hashlib.sha256(words.encode()).hexdigest()
-        return {"pooling": self.how, "vocabulary": hashed, "tried": self.tokenizer(A_BIT_OF_EVERYTHING)["input_ids"]}
+        return {
+            "pooling": self.how,
+            **shape,
+            "vocabulary": hashed,
+            "tried": self.tokenizer(A_BIT_OF_EVERYTHING)["input_ids"],
+        }
 
     def save(self, folder: Path, head: nn.Module, config: dict[str, Any]) -> None:
         """The transformers layout: model, head and tokenizer; `config` says what the outputs mean."""
