@@ -74,10 +74,12 @@ class Scores:
 
     metrics   name -> value; the first is the headline
     items     name -> (N,) one number per row whose mean is that metric, for paired statistics
+    judged    (N,) what runs are judged by while they train, less is better; none: the evidence below
     """
 
     metrics: dict[str, float]
     items: dict[str, Floats] = field(default_factory=dict)
+    judged: Floats | None = None
 
     @property
     def headline(self) -> str:
@@ -87,6 +89,13 @@ class Scores:
     def evidence(self) -> str:
         """The metric with the least noise per row: the likelihood where there is one."""
         return "log_loss" if "log_loss" in self.items else self.headline
+
+    @property
+    def losses(self) -> Floats:
+        """(N,) a loss of each row, for runs to be stopped, raced and chosen by."""
+        if self.judged is not None:
+            return self.judged
+        return self.items[self.evidence] * (1.0 if self.evidence in LOWER_IS_BETTER else -1.0)
 
 
 def better(metric: str, a: float, b: float) -> bool:

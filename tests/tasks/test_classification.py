@@ -155,3 +155,15 @@ def test_the_head_begins_small_and_even() -> None:
     assert head.weight.shape == (3, 400)
     assert head.weight.std().item() == pytest.approx(0.02, rel=0.1)
     assert head.bias.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_runs_are_judged_by_what_they_know_not_by_how_sure_they_sound() -> None:
+    """The same order of answers ten times as sure: the raw loss is far worse, the loss that runs are judged by is not."""
+    rows = labelled(60, labels=("animal", "food"))
+    task = Classification().learn(rows)
+    drawn = np.random.default_rng(0).normal(size=(60, 2))
+    drawn[np.arange(60), [task.labels.index(str(t)) for t in rows.targets() or ()]] += 1.0
+    calm, sure = (task.score(task.answer(torch.from_numpy(drawn * by), rows), rows) for by in (1.0, 10.0))
+    assert calm.metrics["accuracy"] == sure.metrics["accuracy"]
+    assert sure.metrics["log_loss"] > 2 * calm.metrics["log_loss"]
+    assert sure.losses.mean() == pytest.approx(calm.losses.mean(), rel=0.05)

@@ -102,7 +102,7 @@ class PrefixCache:
 
 
 def content(body: Body, examples: Batch, depth: int, precision: str) -> str:
-    """A hash of all a prefix depends on: the weights outside the blocks behind it, their use, the rows, the precision."""
+    """A hash of all a prefix depends on: the weights before its end, their use, the rows, the precision."""
     digest = hashlib.sha256(json.dumps([depth, precision, type(body).__name__, body.facts()], default=str).encode())
     later = {id(p) for block in body.blocks()[depth:] for p in block.parameters()}
     for name, weight in body.named_parameters():

@@ -22,7 +22,7 @@ from sartor.engine.fit import State, Step, begin, fit
 from sartor.engine.precision import resolve
 from sartor.engine.prefix import PrefixCache
 from sartor.network import Network, assemble
-from sartor.predictions import LOWER_IS_BETTER, Predictions, Scores
+from sartor.predictions import Predictions, Scores
 from sartor.recipe import Recipe
 
 RECENT = 3
@@ -194,9 +194,8 @@ def averaged(run: Run) -> Iterator[None]:
 
 def loss_of(seen: Look) -> float:
     """The held-out loss that runs are stopped and chosen by; infinite where it is not a number."""
-    value = float(seen.scores.items[seen.scores.evidence].mean())
-    signed = value if seen.scores.evidence in LOWER_IS_BETTER else -value
-    return signed if math.isfinite(signed) else math.inf
+    value = float(seen.scores.losses.mean())
+    return value if math.isfinite(value) else math.inf
 
 
 def tired(run: Run) -> bool:

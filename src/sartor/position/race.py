@@ -14,17 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from sartor.engine.progress import Progress
 from sartor.engine.train import Look, accumulate, advance, averaged, look, note, prepare
 from sartor.errors import SartorError
-from sartor.position.calibration import cross_fitted_log_loss
 from sartor.position.entry import Entry
 from sartor.position.evidence import evidence
 from sartor.position.ground import Ground
 from sartor.position.statistics import paired
-from sartor.predictions import LOWER_IS_BETTER, Floats
+from sartor.predictions import Floats
 from sartor.recipe import Recipe
 
 FINALISTS = 2
@@ -106,18 +103,6 @@ def _possible(ground: Ground, alive: list[Entry], planned: int, seconds: float) 
     return max(done + 1, min(planned, done + int((seconds - looks) / pace)))
 
 
-def judged_loss(ground: Ground, seen: Look) -> Floats:
-    """(N,) the held-out loss per row that candidates are judged by."""
-    name = seen.scores.evidence
-    rows = ground.glance()
-    if name == "log_loss" and seen.predictions.probabilities is not None and not getattr(ground.task, "several", False):
-        place = {label: i for i, label in enumerate(seen.predictions.labels)}
-        truth = np.array([place[str(t)] for t in rows.targets() or ()])
-        return cross_fitted_log_loss(seen.predictions.probabilities, truth, seed=ground.seed)
-    sign = 1.0 if name in LOWER_IS_BETTER else -1.0
-    return sign * seen.scores.items[name]
-
-
 def start_run(ground: Ground, entry: Entry) -> None:
     """Assemble the candidate's network at its head start."""
     base = ground.base(_recipe(entry))
@@ -195,7 +180,7 @@ def _run_rung(
 
 def _halve(ground: Ground, alive: list[Entry], number: int, until: int) -> list[Entry]:
     """The better half and, in the first rung, every family's best; without those decidedly worse than the leader."""
-    losses = {e.name: judged_loss(ground, _last(e)) for e in alive}
+    losses = {e.name: _last(e).scores.losses for e in alive}
     ranked = sorted(alive, key=lambda e: (float(losses[e.name].mean()), e.name))
     keep = max(FINALISTS, math.ceil(len(ranked) / 2))
     chosen = ranked[:keep]

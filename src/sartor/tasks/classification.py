@@ -14,6 +14,7 @@ import numpy as np
 
 from sartor.errors import BadInput
 from sartor.part import learned
+from sartor.position.calibration import cross_fitted_log_loss
 from sartor.predictions import Floats, Integers, Predictions, Scores
 from sartor.reading import Reading
 from sartor.scoring import ONE, SEVERAL, TWO, Metric, items
@@ -118,11 +119,15 @@ class Classification(Task):
         return Predictions(rows.numbers, values, self.labels, probabilities)
 
     def score(self, predictions: Predictions, rows: Rows) -> Scores:
-        """One label: accuracy first; several: micro-F1 first. AUC where there are two labels and both occur."""
+        """One label: accuracy first; several: micro-F1 first. AUC where there are two labels and both occur.
+
+        Runs are judged by the log-loss behind a temperature: by the raw one a run that only grew too sure of what it
+        says loses to its own first step, while its answers still become better."""
         known, p, chosen = self._arrays(predictions, rows)
         found = {name: metric(known, p, chosen) for name, metric in self._metrics().items()}
         metrics = {name: value for name, value in found.items() if name != "auc" or value == value}
-        return Scores(metrics, items(known, p, chosen, self.several))
+        judged = None if self.several else cross_fitted_log_loss(p, known.argmax(1))
+        return Scores(metrics, items(known, p, chosen, self.several), judged)
 
     def metric(self, name: str, predictions: Predictions, rows: Rows) -> Callable[[Integers], float]:
         known, p, chosen = self._arrays(predictions, rows)
