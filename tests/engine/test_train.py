@@ -116,7 +116,7 @@ def test_a_look_answers_every_held_row_as_the_network_stands(tiny_encoder: Path)
     assert seen.predictions.rows.tolist() == HELD.numbers.tolist()
     expected = torch.softmax(outputs(run.net, held).double(), -1).numpy()
     np.testing.assert_array_equal(seen.predictions.probabilities, expected)
-    truth = [made.task.labels.index(label) for label in HELD.targets()]
+    truth = np.array([made.task.labels.index(label) for label in HELD.targets()])
     assert run.losses == [(2, pytest.approx(cross_fitted_log_loss(expected, truth).mean()))]
 
 

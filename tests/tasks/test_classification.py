@@ -158,7 +158,7 @@ def test_the_head_begins_small_and_even() -> None:
 
 
 def test_runs_are_judged_by_what_they_know_not_by_how_sure_they_sound() -> None:
-    """The same order of answers ten times as sure: the raw loss is far worse, the loss that runs are judged by is not."""
+    """The same order of answers ten times as sure: the raw loss is far worse, what runs are judged by is not."""
     rows = labelled(60, labels=("animal", "food"))
     task = Classification().learn(rows)
     drawn = np.random.default_rng(0).normal(size=(60, 2))
