@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import sys
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -26,13 +25,15 @@ PROTOCOL = ("full", "held", "validation")
 
 @dataclass(frozen=True)
 class Cell:
-    """One run. `size`: training rows, or `full`; `rate`: None where the method takes no step."""
+    """One run. `size`: training rows, or `full`; `rate`: None where the method takes no step; `steps`: None for as many
+    as the plan's defaults make of so many rows."""
 
     data: str
     size: int | str
     seed: int
     method: str
     rate: float | None
+    steps: int | None = None
 
 
 def known(asked: dict[str, Any]) -> dict[str, Method]:
@@ -52,25 +53,36 @@ def default(method: Method) -> float | None:
     return None if plan.max_steps == 0 else plan.learning_rate
 
 
-def rates(method: Method, listed: Iterable[float]) -> list[float | None]:
-    """The default first, then the others; [None] for a method without steps."""
-    own = default(method)
-    return [own] if own is None else [own, *(rate for rate in listed if rate != own)]
-
-
 def planned(asked: dict[str, Any]) -> list[Cell]:
     """In the order in which they are trained: what is there at any moment is then already worth a look."""
-    rated = {spelled: rates(method, asked["methods"][spelled]) for spelled, method in known(asked).items()}
+    found = known(asked)
+    turns = [_defaults(found), _lengths(found, asked["lengths"]), _other_rates(found, asked["methods"])]
     return [
-        Cell(data, size, seed, spelled, rate)
+        Cell(data, size, seed, *way)
         for phase in asked["sizes"]
         for seed in range(asked["seeds"])
-        for turn in (slice(1), slice(1, None))[: 2 if seed < asked["seeds_of_other_rates"] else 1]
+        for turn in turns[: None if seed < asked["seeds_of_others"] else 1]
         for size in phase
         for data in asked["data"]
-        for spelled, listed in rated.items()
-        for rate in listed[turn]
+        for way in turn
     ]
+
+
+Words = tuple[str, float | None, int | None]
+"""Method, rate, steps."""
+
+
+def _defaults(found: dict[str, Method]) -> list[Words]:
+    return [(spelled, default(method), None) for spelled, method in found.items()]
+
+
+def _lengths(found: dict[str, Method], asked: dict[str, list[int]]) -> list[Words]:
+    return [(name, default(found[name]), n) for name, steps in asked.items() if name in found for n in steps]
+
+
+def _other_rates(found: dict[str, Method], listed: dict[str, list[float]]) -> list[Words]:
+    own = {name: default(method) for name, method in found.items()}
+    return [(name, rate, None) for name in found for rate in listed[name] if own[name] not in (None, rate)]
 
 
 def finished(asked: dict[str, Any]) -> dict[Cell, dict[str, Any]]:

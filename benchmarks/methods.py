@@ -4,8 +4,8 @@
 and adds them to `runs/methods.jsonl` as they end; stopped at any moment (Ctrl-C), it writes what there is, and the
 same command goes on. `python benchmarks/run.py --page methods` writes what there is without training anything.
 
-A cell is known by its words (set, size, seed, method, rate). Where the code behind a word changes, take its lines out
-of both files. A run is what `sartor finetune` does with the plan's defaults: head start, five looks at the validation
+A cell is known by its words (set, size, seed, method, rate, steps). Where the code behind a word changes, take its
+lines out of both files. A run is what `sartor finetune` does with the plan's defaults: head start, five looks at the validation
 rows, early stopping, the weights of the best look. The held-out rows never choose anything.
 """
 
@@ -109,7 +109,7 @@ def _tell(progress: str, cell: Cell, found: dict[str, Any]) -> None:
     if what is None:
         said = [f"{100 * answer['accuracy']:.1f} at step {step}" for step, answer in found["answers"].items()]
         what = f"{', '.join(said)} of {found['steps']}, {found['seconds']:.0f} s"
-    words = [cell.data, str(cell.size), f"seed {cell.seed}", cell.method, f"{cell.rate}"]
+    words = [cell.data, str(cell.size), f"seed {cell.seed}", cell.method, f"{cell.rate}", f"{cell.steps or ''}"]
     print(f"[{progress}] {' '.join(words)}: {what}", file=sys.stderr, flush=True)
 
 
@@ -200,8 +200,8 @@ def _moved(run: Run, examples: Batch) -> dict[str, Any]:
 
 
 def recipe_of(material: Material, cell: Cell) -> Recipe:
-    """The plan's defaults, and the cell's rate and seed; when to stop is decided here, see `CHOICES`."""
-    plan = Plan(learning_rate=cell.rate, seed=cell.seed, early_stopping_patience=None)
+    """The plan's defaults, and the cell's rate, seed and steps; when to stop is decided here, see `CHOICES`."""
+    plan = Plan(learning_rate=cell.rate, seed=cell.seed, max_steps=cell.steps, early_stopping_patience=None)
     method = ours.method_of(cell.method)
     return Recipe(task=material.task, backbone=MiniLM(), method=method, objective=Supervised(), plan=plan)
 

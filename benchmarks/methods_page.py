@@ -50,7 +50,7 @@ class Sweep:
         return [size for phase in self.asked["sizes"] for size in phase]
 
     def at(self, data: str, size: int | str, seed: int, way: Way) -> Cell:
-        return Cell(data, size, seed, way.method, way.rate)
+        return Cell(data, size, seed, way.method, way.rate, way.steps)
 
     def seeds(self, size: int | str, *ways: Way) -> list[int]:
         """Those for which every set has a cell of all of these."""
@@ -70,10 +70,11 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Way:
-    """A method at a rate."""
+    """A method at a rate, for so many steps or as many as the plan says."""
 
     method: str
     rate: float | None
+    steps: int | None = None
 
 
 def read(folder: Path = HERE / "results") -> Sweep:
@@ -242,7 +243,7 @@ def _beside_default(sweep: Sweep, size: int | str, way: Way) -> str:
 
 def _length(sweep: Sweep, way: Way) -> str:
     """The median step of the best look; how many runs were at their best at their last planned step."""
-    runs = [sweep.cells[c] for c in sweep.right if (c.method, c.rate) == (way.method, way.rate)]
+    runs = [sweep.cells[c] for c in sweep.right if (c.method, c.rate, c.steps) == (way.method, way.rate, way.steps)]
     steps = [run["chosen"][sweep.asked["choice"]] for run in runs]
     last = sum(step == run["steps"] for step, run in zip(steps, runs, strict=True))
     return f"{np.median(steps):.0f}; {100 * last / len(runs):.0f} % last"
@@ -266,6 +267,7 @@ def sentences(sweep: Sweep) -> Iterator[str]:
     yield from _defaults(sweep, asked["default"])
     for mine, other in asked["budget"]:
         yield from _compared(sweep, mine, other, "with as many weights in the end is as good as")
+    yield from _lengths(sweep)
     yield from _choices(sweep)
 
 
@@ -284,7 +286,7 @@ def _keeps(sweep: Sweep, method: str, asked: dict[str, Any]) -> Iterator[str]:
         verdict = _verdict(ratio >= asked["share"], found.low >= asked["share"], found.high < asked["share"])
         room = "" if share <= asked["weights"] else f" (but more than {100 * asked['weights']:.0f} % of the weights)"
         interval = f"[{100 * found.low:.0f}, {100 * found.high:.0f}]"
-        yield f"{where} {gains}: {100 * ratio:.0f} % {interval} of it kept; at least {wanted} {verdict}{room}."
+        yield f"{where} {gains}: {100 * ratio:.1f} % {interval} of it kept; at least {wanted} {verdict}{room}."
 
 
 def _compared(sweep: Sweep, mine: str, other: str, says: str) -> Iterator[str]:
@@ -322,7 +324,7 @@ def _defaults(sweep: Sweep, margin: float) -> Iterator[str]:
     if compared == 0:
         yield "No other rate has been compared with a default yet."
     else:
-        yield f"Compared with its method's default: {compared} pairs of another rate and a size."
+        yield f"Other rates compared with their method's default, each at each size: {compared}."
 
 
 def _others(sweep: Sweep, method: str) -> Iterator[tuple[int | str, Way, Difference]]:
@@ -338,7 +340,7 @@ def _choices(sweep: Sweep) -> Iterator[str]:
     """What choosing the weights by the other loss would have changed, all methods at their defaults together."""
     first, second = sweep.asked["choices"]
     for size in sweep.sizes:
-        cells = [c for c in sweep.right if c.size == size and c.rate is not None and c.rate == sweep.rate[c.method]]
+        cells = [c for c in sweep.right if c.size == size and _is_default(sweep, c)]
         if not cells:
             continue
         gains = [100 * (sweep.chosen[second][c].mean() - sweep.chosen[first][c].mean()) for c in cells]
@@ -348,6 +350,23 @@ def _choices(sweep: Sweep) -> Iterator[str]:
             f"{what}: weights chosen by the held-out loss after a temperature instead of the loss as it is: "
             f"{np.mean(gains):+.1f} points on average, {better} runs better, {worse} worse."
         )
+
+
+def _is_default(sweep: Sweep, cell: Cell) -> bool:
+    """Whether this is a run, not a probe, as it is where nothing is said of its rate and length."""
+    return cell.rate is not None and cell.steps is None and cell.rate == sweep.rate.get(cell.method)
+
+
+def _lengths(sweep: Sweep) -> Iterator[str]:
+    """What other lengths would have changed."""
+    for method, lengths in sweep.asked["lengths"].items():
+        own = Way(method, sweep.rate.get(method))
+        for size in sweep.sizes:
+            for steps in lengths:
+                found = against(sweep, size, Way(method, own.rate, steps), own)
+                if found is not None:
+                    what = f"`{method}`, {_rows_of(sweep, size)}, {steps} steps instead of its own"
+                    yield f"{what}: {_signed(found)} points."
 
 
 def _certain(found: Difference, margin: float) -> str:

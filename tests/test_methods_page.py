@@ -25,7 +25,8 @@ ASKED: dict[str, Any] = {
     "held": 400,
     "validation": 10,
     "seeds": 2,
-    "seeds_of_other_rates": 1,
+    "seeds_of_others": 1,
+    "lengths": {"full": [100], "no_such_method": [100]},
     "choices": ["loss", "calibrated"],
     "choice": "loss",
     "methods": {"probe": [], "full": [1.23e-5], "lora": [1.23e-3], "bitfit": [1.23e-4], "no_such_method": [1.0]},
@@ -45,20 +46,20 @@ def modules(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def right(share: float) -> Any:
     """(400,) the first of the rows right, in the order of a fixed shuffle: better methods are right where worse are."""
-    return np.random.default_rng(0).permutation(400) < 400 * share
+    return np.random.default_rng(0).permutation(400) < round(400 * share)
 
 
-def sweep_of(modules: Any, shares: dict[tuple[str, float | None], float], asked: dict[str, Any] = ASKED) -> Any:
+def sweep_of(modules: Any, shares: dict[tuple[Any, ...], float], asked: dict[str, Any] = ASKED) -> Any:
     """A sweep of size 64 in which every cell of a method and rate has the same share of right answers."""
     found = {}
-    for (method, rate), share in shares.items():
+    for way, share in shares.items():
         for data in asked["data"]:
             for seed in range(asked["seeds"]):
                 answers = {"60": {"right": modules.cells.packed(right(share))}}
                 answers["300"] = {"right": modules.cells.packed(right(share + 0.02))}
-                cell = modules.cells.Cell(data, 64, seed, method, rate)
+                cell = modules.cells.Cell(data, 64, seed, *way)
                 found[cell] = {"chosen": {"loss": 60, "calibrated": 300}, "answers": answers, "steps": 300}
-                found[cell] |= {"trained": 3 if method == "lora" else 100, "weights": 100}
+                found[cell] |= {"trained": 3 if way[0] == "lora" else 100, "weights": 100}
     chosen = {choice: modules.page._right(found, choice, 400) for choice in asked["choices"]}
     rate = {"probe": None, "full": 5e-5, "lora": 5e-4, "bitfit": 1e-3}
     return modules.page.Sweep(asked, found, chosen, rate, {})
@@ -75,11 +76,11 @@ def test_answers_come_back_as_they_were_packed(modules: Any) -> None:
     assert (modules.cells.unpacked(modules.cells.packed(answers), 400) == answers).all()
 
 
-def test_defaults_are_trained_first_and_other_rates_with_fewer_seeds(modules: Any, capsys: Any) -> None:
+def test_defaults_are_trained_first_and_the_others_with_fewer_seeds(modules: Any, capsys: Any) -> None:
     cells = modules.cells.planned(ASKED)
-    small = [(c.seed, c.method, c.rate) for c in cells if c.size == 64 and c.data == "a"]
-    defaults = [(name, modules.cells.default(method)) for name, method in modules.cells.known(ASKED).items()]
-    others = [("full", 1.23e-5), ("lora", 1.23e-3), ("bitfit", 1.23e-4)]
+    small = [(c.seed, c.method, c.rate, c.steps) for c in cells if c.size == 64 and c.data == "a"]
+    defaults = [(name, modules.cells.default(method), None) for name, method in modules.cells.known(ASKED).items()]
+    others = [(*defaults[1][:2], 100), ("full", 1.23e-5, None), ("lora", 1.23e-3, None), ("bitfit", 1.23e-4, None)]
     assert small == [(0, *way) for way in defaults] + [(0, *way) for way in others] + [(1, *way) for way in defaults]
     assert [c.size for c in cells] == sorted((c.size for c in cells), key=lambda size: size == "full")
     assert "skipped no_such_method" in capsys.readouterr().err
@@ -106,19 +107,21 @@ def test_claims_are_said_whichever_way_they_fall(modules: Any) -> None:
         ("probe", None): 0.5,
         ("full", 5e-5): 0.8,
         ("full", 2e-5): 0.84,
+        ("full", 5e-5, 100): 0.79,
         ("lora", 5e-4): 0.79,
         ("bitfit", 1e-3): 0.4,
     }
     said = list(modules.page.sentences(sweep_of(modules, shares)))
-    assert said[0].startswith("`lora`, 64 rows, 3 % of the weights: +29.0 points over the probe, full +30.0: 97 % [9")
+    assert said[0].startswith("`lora`, 64 rows, 3 % of the weights: +29.0 points over the probe, full +30.0: 96.7 % [9")
     assert said[0].endswith("of it kept; at least 97 % missed, within the noise.")
     assert said[1] == "`adalora` keeps 97 % of full's gain: not measured yet."
     assert said[2].startswith("`bitfit` beats `probe`, 64 rows: -10.0 [-") and said[2].endswith("refuted.")
     assert said[3].startswith("`full`, 64 rows: 2e-05 beats the default 5e-05 by +4.0 [+")
     assert said[3].endswith("more than 1, shown.")
-    assert said[4] == "Compared with its method's default: 1 pairs of another rate and a size."
+    assert said[4] == "Other rates compared with their method's default, each at each size: 1."
     assert said[5] == "`adalora` with as many weights in the end is as good as `lora`: not measured yet."
-    assert "+2.0 points on average" in said[6]
+    assert said[6].startswith("`full`, 64 rows, 100 steps instead of its own: -1.0 [-")
+    assert "+2.0 points on average" in said[7]
 
 
 def test_where_full_gains_nothing_there_is_no_share_to_keep(modules: Any) -> None:
