@@ -5,8 +5,8 @@ and adds them to `runs/methods.jsonl` as they end; stopped at any moment (Ctrl-C
 same command goes on. `python benchmarks/run.py --page methods` writes what there is without training anything.
 
 A cell is known by its words (set, size, seed, method, rate, steps). Where the code behind a word changes, take its
-lines out of both files. A run is what `sartor finetune` does with the plan's defaults: head start, five looks at the validation
-rows, early stopping, the weights of the best look. The held-out rows never choose anything.
+lines out of both files. A run is what `sartor finetune` does with the plan's defaults: head start, five looks at the
+validation rows, early stopping, the weights of the best look. The held-out rows never choose anything.
 """
 
 from __future__ import annotations

@@ -38,10 +38,12 @@ ASKED: dict[str, Any] = {
 def modules(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import method_cells
+    import method_claims
+    import method_numbers
     import methods_page
     import run
 
-    return SimpleNamespace(cells=method_cells, page=methods_page, run=run)
+    return SimpleNamespace(cells=method_cells, numbers=method_numbers, claims=method_claims, page=methods_page, run=run)
 
 
 def right(share: float) -> Any:
@@ -60,15 +62,15 @@ def sweep_of(modules: Any, shares: dict[tuple[Any, ...], float], asked: dict[str
                 cell = modules.cells.Cell(data, 64, seed, *way)
                 found[cell] = {"chosen": {"loss": 60, "calibrated": 300}, "answers": answers, "steps": 300}
                 found[cell] |= {"trained": 3 if way[0] == "lora" else 100, "weights": 100}
-    chosen = {choice: modules.page._right(found, choice, 400) for choice in asked["choices"]}
+    chosen = {choice: modules.numbers._right(found, choice, 400) for choice in asked["choices"]}
     rate = {"probe": None, "full": 5e-5, "lora": 5e-4, "bitfit": 1e-3}
-    return modules.page.Sweep(asked, found, chosen, rate, {})
+    return modules.numbers.Sweep(asked, found, chosen, rate, {})
 
 
 @pytest.mark.skipif(not (BENCHMARKS / "results" / "methods.json").exists(), reason="the sweep has no results yet")
 def test_the_page_says_what_the_results_say(modules: Any) -> None:
     text = modules.page.PAGE.read_text("utf-8")
-    assert modules.page.filled(text, modules.page.read()) == text, "run `python benchmarks/run.py --page methods`"
+    assert modules.page.filled(text, modules.numbers.read()) == text, "run `python benchmarks/run.py --page methods`"
 
 
 def test_answers_come_back_as_they_were_packed(modules: Any) -> None:
@@ -111,7 +113,7 @@ def test_claims_are_said_whichever_way_they_fall(modules: Any) -> None:
         ("lora", 5e-4): 0.79,
         ("bitfit", 1e-3): 0.4,
     }
-    said = list(modules.page.sentences(sweep_of(modules, shares)))
+    said = list(modules.claims.sentences(sweep_of(modules, shares)))
     assert said[0].startswith("`lora`, 64 rows, 3 % of the weights: +29.0 points over the probe, full +30.0: 96.7 % [9")
     assert said[0].endswith("of it kept; at least 97 % missed, within the noise.")
     assert said[1] == "`adalora` keeps 97 % of full's gain: not measured yet."
@@ -126,7 +128,7 @@ def test_claims_are_said_whichever_way_they_fall(modules: Any) -> None:
 
 def test_where_full_gains_nothing_there_is_no_share_to_keep(modules: Any) -> None:
     said = list(
-        modules.page.sentences(sweep_of(modules, {("probe", None): 0.5, ("full", 5e-5): 0.5, ("lora", 5e-4): 0.5}))
+        modules.claims.sentences(sweep_of(modules, {("probe", None): 0.5, ("full", 5e-5): 0.5, ("lora", 5e-4): 0.5}))
     )
     assert "full's gain is not shown here, so there is no share of it to keep." in said[0]
 
