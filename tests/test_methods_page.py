@@ -141,3 +141,10 @@ def test_a_row_of_each_table(modules: Any) -> None:
     assert worth[4].startswith("| `lora` | 3 % |  |  | 79.0 (-1.0 [-")
     assert rates[3] == "| `lora` | **0.0005** | 79.0 |  | 60; 0 % last |"
     assert rates[4].startswith("| `lora` | 0.001 | 78.0 (-1.0 [-")
+
+
+def test_one_seed_has_no_interval(modules: Any) -> None:
+    once = {**ASKED, "seeds": 1}
+    sweep = sweep_of(modules, {("probe", None): 0.5, ("full", 5e-5): 0.8, ("lora", 5e-4): 0.79}, once)
+    assert modules.page.worth(sweep).splitlines()[4] == "| `lora` | 3 % |  |  | 79.0 (-1.0) |  |"
+    assert modules.page.worth(sweep_of(modules, {("lora", 5e-4): 0.79}, once)).count("lora") == 0
