@@ -105,14 +105,22 @@ def note(cell: Cell, found: dict[str, Any], asked: dict[str, Any]) -> None:
     NOTES.parent.mkdir(exist_ok=True)
     protocol = {name: asked[name] for name in PROTOCOL}
     with NOTES.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"protocol": protocol, "cell": {**asdict(cell), **found}}) + "\n")
+        file.write(json.dumps({"protocol": protocol, "cell": written(cell, found)}) + "\n")
 
 
 def collected(asked: dict[str, Any], done: dict[Cell, dict[str, Any]]) -> dict[str, Any]:
     """The cells as the results file has them: those of the experiment in its order, then what else was trained."""
     order = [cell for cell in planned(asked) if cell in done]
     rest = [cell for cell in done if cell not in set(order)]
-    return {"missing": len(planned(asked)) - len(order), "cells": [{**asdict(c), **done[c]} for c in order + rest]}
+    return {"missing": len(planned(asked)) - len(order), "cells": [written(cell, done[cell]) for cell in order + rest]}
+
+
+def written(cell: Cell, found: dict[str, Any]) -> dict[str, Any]:
+    """A cell's words and what was found, in one; no finding may have the name of a word."""
+    words = asdict(cell)
+    if taken := words.keys() & found.keys():
+        raise ValueError(f"a finding is called as a cell's word is: {', '.join(sorted(taken))}")
+    return words | found
 
 
 def read_back(cell: dict[str, Any]) -> tuple[Cell, dict[str, Any]]:

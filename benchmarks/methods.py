@@ -108,7 +108,7 @@ def _tell(progress: str, cell: Cell, found: dict[str, Any]) -> None:
     what = found.get("failed") or found.get("refused")
     if what is None:
         said = [f"{100 * answer['accuracy']:.1f} at step {step}" for step, answer in found["answers"].items()]
-        what = f"{', '.join(said)} of {found['steps']}, {found['seconds']:.0f} s"
+        what = f"{', '.join(said)} of {found['planned_steps']}, {found['seconds']:.0f} s"
     words = [cell.data, str(cell.size), f"seed {cell.seed}", cell.method, f"{cell.rate}", f"{cell.steps or ''}"]
     print(f"[{progress}] {' '.join(words)}: {what}", file=sys.stderr, flush=True)
 
@@ -192,7 +192,7 @@ def _moved(run: Run, examples: Batch) -> dict[str, Any]:
     """Where the run ended, what it was to take, and what moved."""
     return {
         "last_step": run.done,
-        "steps": run.recipe.plan.steps(len(examples)),
+        "planned_steps": run.recipe.plan.steps(len(examples)),
         "trained": sum(weight.numel() for weight in run.net.trainable().values()),
         "weights": sum(weight.numel() for weight in run.net.parameters()),
         **({"diverged": True} if run.diverged else {}),

@@ -90,7 +90,7 @@ def _length(sweep: Sweep, way: Way) -> str:
     """The median step of the best look; how many runs were at their best at their last planned step."""
     runs = [sweep.cells[c] for c in sweep.right if (c.method, c.rate, c.steps) == (way.method, way.rate, way.steps)]
     steps = [run["chosen"][sweep.asked["choice"]] for run in runs]
-    last = sum(step == run["steps"] for step, run in zip(steps, runs, strict=True))
+    last = sum(step == run["planned_steps"] for step, run in zip(steps, runs, strict=True))
     return f"{np.median(steps):.0f}; {100 * last / len(runs):.0f} % last"
 
 

@@ -60,7 +60,7 @@ def sweep_of(modules: Any, shares: dict[tuple[Any, ...], float], asked: dict[str
                 answers = {"60": {"right": modules.cells.packed(right(share))}}
                 answers["300"] = {"right": modules.cells.packed(right(share + 0.02))}
                 cell = modules.cells.Cell(data, 64, seed, *way)
-                found[cell] = {"chosen": {"loss": 60, "calibrated": 300}, "answers": answers, "steps": 300}
+                found[cell] = {"chosen": {"loss": 60, "calibrated": 300}, "answers": answers, "planned_steps": 300}
                 found[cell] |= {"trained": 3 if way[0] == "lora" else 100, "weights": 100}
     chosen = {choice: modules.numbers._right(found, choice, 400) for choice in asked["choices"]}
     rate = {"probe": None, "full": 5e-5, "lora": 5e-4, "bitfit": 1e-3}
@@ -96,6 +96,8 @@ def test_a_sweep_goes_on_from_its_notes(modules: Any, tmp_path: Path, monkeypatc
     assert modules.cells.finished(ASKED) == {last: {"rows": 7}}
     collected = modules.cells.collected(ASKED, {**modules.cells.finished(ASKED), first: {"rows": 8}})
     assert [cell["rows"] for cell in collected["cells"]] == [8, 7]
+    with pytest.raises(ValueError, match="called as a cell's word is: steps"):
+        modules.cells.note(first, {"steps": 300}, ASKED)
     text = modules.run.written({"experiment": ASKED, "result": collected})
     assert json.loads(text)["result"]["cells"][0] == {**asdict(first), "rows": 8}
     modules.cells.RESULT.write_text(text, "utf-8")
