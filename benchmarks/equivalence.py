@@ -62,15 +62,21 @@ def difference(mine: Any, theirs: Any, margin: float) -> Difference:
 def pooled(sets: Sequence[Difference], margin: float) -> Difference:
     """The mean of the sets' differences, each counting the same; errors add as those of independent sets."""
     seeds = min(d.seeds for d in sets)
-    spread = [d.over_seeds / float(stats.t.ppf(LEVEL, d.seeds - 1)) if d.seeds > 1 else math.inf for d in sets]
-    squares = np.array(spread) ** 2
-    # Welch and Satterthwaite: the degrees of freedom of a sum of variances that are each estimated
-    freedom = float(squares.sum() ** 2 / max((squares**2).sum(), 1e-12)) * max(1, seeds - 1)
-    over_seeds = float(stats.t.ppf(LEVEL, max(1.0, freedom))) * math.sqrt(float(squares.sum())) / len(sets)
+    over_seeds = _over_seeds(sets) if seeds > 1 else math.inf
     over_rows = math.sqrt(sum(d.over_rows**2 for d in sets)) / len(sets)
     points = float(np.mean([d.points for d in sets]))
     disagree = float(np.mean([d.disagree_percent for d in sets])) / 100
     return _judged(points, over_seeds, over_rows, seeds, sum(d.rows for d in sets), disagree, margin)
+
+
+def _over_seeds(sets: Sequence[Difference]) -> float:
+    """Half the interval of the mean over the sets, each with two seeds at least."""
+    spread = [d.over_seeds / float(stats.t.ppf(LEVEL, d.seeds - 1)) for d in sets]
+    squares = np.array(spread) ** 2
+    # Welch and Satterthwaite: the degrees of freedom of a sum of variances that are each estimated
+    each = max(1, min(d.seeds for d in sets) - 1)
+    freedom = float(squares.sum() ** 2 / max((squares**2).sum(), 1e-12)) * each
+    return float(stats.t.ppf(LEVEL, max(1.0, freedom))) * math.sqrt(float(squares.sum())) / len(sets)
 
 
 def _judged(
