@@ -33,7 +33,7 @@ from sartor.backbones.minilm import MiniLM
 from sartor.batch import Batch
 from sartor.engine.features import features, outputs
 from sartor.engine.precision import resolve
-from sartor.engine.train import Look, Run, Start, loss_of, prepare, solve, train
+from sartor.engine.train import Look, Run, Start, prepare, solve, train
 from sartor.errors import BadInput
 from sartor.objectives.supervised import Supervised
 from sartor.position.calibration import cross_fitted_log_loss
@@ -159,7 +159,12 @@ def _seen(look: Look, validation: Encoded) -> list[float]:
     p = look.predictions.probabilities
     assert p is not None
     calibrated = float(cross_fitted_log_loss(p, np.array(validation.rows.labels)).mean())
-    return [look.step, round(loss_of(look), 5), round(calibrated, 5), round(look.scores.metrics["accuracy"], 5)]
+    return [
+        look.step,
+        round(look.scores.metrics["log_loss"], 5),
+        round(calibrated, 5),
+        round(look.scores.metrics["accuracy"], 5),
+    ]
 
 
 def _choose(choices: dict[str, Choice], seen: list[float], run: Run, held: Encoded, patience: int) -> None:
