@@ -104,6 +104,20 @@ def test_other_targets(sample: Callable[[int], Any], tmp_path: Path, tiny_senten
     assert "prediction" in sartor.Bundle.load(result["pick"]["bundle"]).predict([asked])[0]
 
 
+def test_what_does_not_fold_is_weighed_with_its_backbone(tmp_path: Path, tiny_sentence_encoder: Path) -> None:
+    body = f"encoder:path={tiny_sentence_encoder}"
+    wanted = [f"{body}+adapter:reduction_factor=8@1e-2", f"{body}+lora:r=4@1e-2"]
+    result = positioned(rows_of(labelled(160)), tiny_sentence_encoder, tmp_path / "run", candidates=wanted, budget=30.0)
+    sizes = [c["costs"]["size_mb"]["value"] for c in result["candidates"]]
+    weights = (tiny_sentence_encoder / "model.safetensors").stat().st_size / 1e6
+    assert sizes[0] != sizes[1]
+    assert all(size > 0.9 * weights for size in sizes)
+    card = sartor.Bundle.load(result["pick"]["bundle"]).card
+    form = "changed" if "adapter" in result["pick"]["name"] else "merged"
+    assert card["stored"]["form"] == form
+    assert 0 < card["parameters"]["trained"] < card["parameters"]["all"]
+
+
 def test_a_limit_no_network_can_keep_leaves_the_baselines(tmp_path: Path, tiny_sentence_encoder: Path) -> None:
     data = rows_of(labelled(160))
     result = positioned(data, tiny_sentence_encoder, tmp_path / "run", max_size_mb=0.1, budget=30.0)
