@@ -56,8 +56,16 @@ class Method(Part):
         """Added to the loss of every step."""
         return 0.0
 
-    def after_step(self, net: Network, step: int) -> None:
-        """Called after the optimizer's step, gradients still there."""
+    def after_step(self, net: Network, step: int, steps: int) -> None:
+        """Called after update number `step` of `steps`, gradients still there; a race may see its end moved."""
+
+    def final_from(self, steps: int) -> int:
+        """The first update after which weights have the form that is promised: earlier ones are never kept, and no run
+        ends before it. More than `steps` where so few updates are too short for the method."""
+        return 0
+
+    def conform(self, net: Network, step: int, steps: int) -> None:
+        """Bring the weights, whatever they are, into the form they have after `step` of `steps`; before every look."""
 
     def merge(self, net: Network) -> None:
         """Fold what was inserted into the body, all of it or nothing; outputs unchanged."""
@@ -65,3 +73,7 @@ class Method(Part):
     def native(self, net: Network) -> Native | None:
         """How PEFT stores what was inserted into `net` (not merged); None where PEFT has no such method."""
         return None
+
+    def facts(self, net: Network) -> dict[str, Any]:
+        """What a reader of the card should know of the trained network, as JSON; asked before `merge`."""
+        return {}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from sartor import wrapping
 from sartor.errors import BadInput
 from sartor.methods.lora import LoRA
 from text_samples import labelled
@@ -64,8 +65,7 @@ def test_targets_are_names_or_ends_of_names(tiny_encoder: Path, wanted: str, cou
     run, _ = begun(recipe(tiny_encoder, ROWS, f"lora:r=2,target_modules={wanted}", max_steps=1), ROWS)
     assert len([n for n in run.net.trainable() if ".lora_A." in n]) == count
     plain = run.recipe.backbone.build(run.recipe.task.layout).linears()
-    whole = LoRA(target_modules=(plain[3],)).targets(plain)
-    assert whole == [plain[3]]
+    assert wrapping.targets(plain, "lora", [plain[3]]) == [plain[3]]
 
 
 def test_a_target_is_found_in_another_anatomy(tiny_distilbert: Path) -> None:
@@ -85,7 +85,7 @@ def test_an_unknown_target_is_answered_with_the_nearest(tiny_encoder: Path) -> N
 
 def test_part_of_a_word_is_no_target() -> None:
     with pytest.raises(BadInput, match="LORA_TARGET"):
-        LoRA(target_modules=("ery",)).targets(["model.layer.0.query"])
+        wrapping.targets(["model.layer.0.query"], "lora", ["ery"])
 
 
 def test_a_rank_below_one_is_refused() -> None:

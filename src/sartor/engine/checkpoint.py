@@ -2,7 +2,7 @@
 
     000007-step-120/
         run.json               what is no tensor, and the sha256 of all there is
-        weights.safetensors    the weights that move, the best of them so far, their average
+        weights.safetensors    what moves and the buffers, the best of them so far, the weights' average
         optimizer.safetensors  the optimizer's tensors
 
 Each is written beside under a hidden name, synced and renamed to the next number; only then do older ones go, their
@@ -145,13 +145,14 @@ def _state(run: Run) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
     """Everything of the run: facts as JSON, and the tensors of each file, whole where the network is sharded."""
     assert run.state is not None
     shelves: dict[str, Mapping[str, Tensor]]
-    shelves = {"now": run.net.trainable(), "best": run.kept, "average": run.average}
+    shelves = {"now": run.net.changing(), "best": run.kept, "average": run.average}
     weights = {
         f"{shelf}.{n}": full(w.detach()).contiguous() for shelf, kept in shelves.items() for n, w in kept.items()
     }
     moments: dict[str, Tensor] = {}
     optimizer = _packed(run.state.optimizer.state_dict(), "optimizer", moments)
     facts = {"recipe": run.recipe.fingerprint(), "step": run.done, "seconds": run.seconds, "losses": run.losses}
+    facts |= {"best": run.best}
     facts |= {"start": run.start, "averaged": run.averaged, "faults": asdict(run.state.faults), "optimizer": optimizer}
     return facts | {"devices": launch.world()}, dict(zip(FILES, (weights, moments), strict=True))
 
@@ -187,7 +188,7 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _restore(run: Run, facts: dict[str, Any], folder: Path) -> None:
     assert run.state is not None
-    moving = run.net.trainable()
+    moving = run.net.changing()
     shelves: dict[str, dict[str, Tensor]] = {"now": {}, "best": {}, "average": {}}
     for name, weight in load_file(folder / FILES[0]).items():
         shelf, _, place = name.partition(".")
@@ -201,6 +202,7 @@ def _restore(run: Run, facts: dict[str, Any], folder: Path) -> None:
     run.diverged = run.state.faults.diverged(run.recipe.plan.nonfinite)
     run.seconds, run.start = facts["seconds"], facts["start"]
     run.losses = [(int(step), float(loss)) for step, loss in facts["losses"]]
+    run.best = tuple(facts["best"]) if facts["best"] else None
 
 
 def _packed(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
