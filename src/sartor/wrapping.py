@@ -52,14 +52,15 @@ def late(body: Body, names: list[str], method: str, last: int | None) -> list[st
     return [name for name in names if body.get_submodule(name) in inside]
 
 
-def targets(names: list[str], method: str, wanted: Sequence[str]) -> list[str]:
-    """Those of `names` that are `wanted`; all where nothing is. Raises `BadInput` for a name that matches none."""
+def targets(names: list[str], method: str, wanted: Sequence[str], kind: str = "linear layer") -> list[str]:
+    """Those of `names`, each a `kind`, that are `wanted`; all where nothing is. Raises `BadInput` for a name that
+    matches none."""
     if not wanted:
         return names
     for end in wanted:
         if not any(is_end(name, end) for name in names):
             known = {name.rsplit(".", 1)[-1] for name in names}
-            said = f"no linear layer is called '{end}'"
+            said = f"no {kind} is called '{end}'"
             raise BadInput(f"{method.upper()}_TARGET", said, fix=did_you_mean(end, known))
     return [name for name in names if any(is_end(name, end) for end in wanted)]
 

@@ -295,12 +295,16 @@ def attend(
     scaling: float | None = None,
     dropout: float = 0.0,
     packing: Packing | None = None,
+    watch: Any = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' attention interface: packed where the body packed its tokens, torch's own otherwise.
+    """transformers' attention interface: packed where the body packed its tokens, torch's own otherwise. `watch` is
+    told of what attends.
 
     query (1, h, S, d) packed or (B, h, T, d) padded; returns (1, S, h, d) or (B, T, h, d).
     """
+    if watch is not None:
+        watch(module, key, value)
     if packing is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
