@@ -67,6 +67,10 @@ class Method(Part):
     def conform(self, net: Network, step: int, steps: int) -> None:
         """Bring the weights, whatever they are, into the form they have after `step` of `steps`; before every look."""
 
+    def remembered(self, net: Network) -> dict[str, Tensor]:
+        """Name -> tensor, for what a run must find again besides weights and saved buffers when it is resumed."""
+        return {}
+
     def merge(self, net: Network) -> None:
         """Fold what was inserted into the body, all of it or nothing; outputs unchanged."""
 

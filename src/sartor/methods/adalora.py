@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sartor import wrapping
 from sartor.errors import BadInput
-from sartor.method import Method
+from sartor.method import Method, Native, injected
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,24 +100,8 @@ class AdaLoRA(Method):
         wrapping.only(net, "lora_")
 
     def final_from(self, steps: int) -> int:
-        tinit, tfinal, _ = self.schedule(steps)
+        tinit, tfinal, _ = schedule(self, steps)
         return steps - tfinal if tinit < steps - tfinal or not steps else tinit + tfinal + 1
-
-    def schedule(self, steps: int) -> tuple[int, int, int]:
-        """tinit, tfinal and deltaT of a run of `steps` updates."""
-        tinit = round(WARM_UP * steps) if self.tinit is None else self.tinit
-        tfinal = round(AT_REST * steps) if self.tfinal is None else self.tfinal
-        return tinit, tfinal, max(1, steps // ALLOCATIONS) if self.deltaT is None else self.deltaT
-
-    def budget(self, layers: int, step: int, steps: int) -> int:
-        """Triplets of all `layers` together after update number `step`."""
-        tinit, _, _ = self.schedule(steps)
-        final = min(steps, self.final_from(steps))
-        first, last = self.init_r * layers, self.target_r * layers
-        if step <= tinit:
-            return first
-        left = max(0.0, 1 - (step - tinit) / max(1, final - tinit))
-        return int((first - last) * left**3 + last)
 
     def penalty(self, net: Network) -> Tensor | float:
         """The mean over all P and Q of ||P^T P - 1|| and ||Q Q^T - 1||."""
@@ -137,9 +121,9 @@ class AdaLoRA(Method):
         layers = list(wrapped(net).values())
         if step < self.final_from(steps) and not layers[0].allocated:
             _weigh(layers, self.beta1, self.beta2)
-            tinit, _, every = self.schedule(steps)
+            tinit, _, every = schedule(self, steps)
             if tinit < step and step % every == 0:
-                _allocate(layers, self.budget(len(layers), step, steps))
+                _allocate(layers, budget(self, len(layers), step, steps))
         self.conform(net, step, steps)
 
     def conform(self, net: Network, step: int, steps: int) -> None:
@@ -151,15 +135,41 @@ class AdaLoRA(Method):
                     layer.allocated.fill_(True)
             _mask(layers)
 
+    def remembered(self, net: Network) -> dict[str, Tensor]:
+        known = {n for layer in wrapped(net).values() for n, _ in layer.named_buffers(recurse=False)}
+        return {f"{name}.{n}": getattr(layer, n) for name, layer in wrapped(net).items() for n in sorted(known)}
+
     def merge(self, net: Network) -> None:
         from peft.tuners.adalora import AdaLoraLayer
 
         wrapping.fold(net, AdaLoraLayer)
 
+    def native(self, net: Network) -> Native:
+        found = injected(net)  # the number that PEFT divides by is always `init_r`, and never in its file
+        return Native(found.config, {ours: theirs for ours, theirs in found.names.items() if ".ranknum." not in ours})
+
     def facts(self, net: Network) -> dict[str, Any]:
         """The rank of each layer, counted in what is there; a budget that was met is their sum."""
         found = {name: int((layer.lora_E["default"] != 0).sum()) for name, layer in wrapped(net).items()}
         return {"ranks": found, "rank_budget": self.target_r * len(found), "rank_sum": sum(found.values())}
+
+
+def schedule(method: AdaLoRA, steps: int) -> tuple[int, int, int]:
+    """tinit, tfinal and deltaT of a run of `steps` updates."""
+    tinit = round(WARM_UP * steps) if method.tinit is None else method.tinit
+    tfinal = round(AT_REST * steps) if method.tfinal is None else method.tfinal
+    return tinit, tfinal, max(1, steps // ALLOCATIONS) if method.deltaT is None else method.deltaT
+
+
+def budget(method: AdaLoRA, layers: int, step: int, steps: int) -> int:
+    """Triplets of all `layers` together after update number `step`."""
+    tinit, _, _ = schedule(method, steps)
+    final = min(steps, method.final_from(steps))
+    first, last = method.init_r * layers, method.target_r * layers
+    if step <= tinit:
+        return first
+    left = max(0.0, 1 - (step - tinit) / max(1, final - tinit))
+    return int((first - last) * left**3 + last)
 
 
 def wrapped(net: Network) -> dict[str, Any]:
@@ -190,10 +200,10 @@ def _remember(layer: Any) -> None:
 
     for factor in FACTORS:
         weight = getattr(layer, f"lora_{factor}")["default"]
-        layer.register_buffer(f"sensitivity_{factor}", torch.zeros_like(weight))
-        layer.register_buffer(f"uncertainty_{factor}", torch.zeros_like(weight))
-    layer.register_buffer("inside", torch.ones(layer.r["default"], 1, dtype=torch.bool))
-    layer.register_buffer("allocated", torch.tensor(False))
+        for kind in ("sensitivity", "uncertainty"):
+            layer.register_buffer(f"{kind}_{factor}", torch.zeros_like(weight), persistent=False)
+    layer.register_buffer("inside", torch.ones(layer.r["default"], 1, dtype=torch.bool), persistent=False)
+    layer.register_buffer("allocated", torch.tensor(False), persistent=False)
 
 
 def _weigh(layers: list[Any], beta1: float, beta2: float) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sartor import wrapping
 from sartor.errors import BadInput
-from sartor.method import Method
+from sartor.method import Method, Native, injected
 
 if TYPE_CHECKING:
     from sartor.body import Body
@@ -56,6 +56,9 @@ class IA3(Method):
         from peft.tuners.ia3 import IA3Layer
 
         wrapping.fold(net, IA3Layer)
+
+    def native(self, net: Network) -> Native:
+        return injected(net)
 
 
 def _usual(body: Body) -> list[str]:

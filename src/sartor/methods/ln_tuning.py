@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sartor import wrapping
 from sartor.errors import BadInput
-from sartor.method import Method
+from sartor.method import Method, Native, injected
 
 if TYPE_CHECKING:
     from sartor.body import Body
@@ -50,6 +50,9 @@ class LNTuning(Method):
         from peft.tuners.ln_tuning.layer import LNTuningLayer
 
         wrapping.fold(net, LNTuningLayer)
+
+    def native(self, net: Network) -> Native:
+        return injected(net)
 
 
 def norms(body: Body) -> list[str]:

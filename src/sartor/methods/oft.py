@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sartor import wrapping
 from sartor.errors import BadInput
-from sartor.method import Method
+from sartor.method import Method, Native, injected
 
 if TYPE_CHECKING:
     from sartor.body import Body
@@ -74,3 +74,6 @@ class OFT(Method):
         from peft.tuners.oft import OFTLayer
 
         wrapping.fold(net, OFTLayer)
+
+    def native(self, net: Network) -> Native:
+        return injected(net)

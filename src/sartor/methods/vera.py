@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from sartor import wrapping
-from sartor.method import Method
+from sartor.method import Method, Native, injected
 
 if TYPE_CHECKING:
     from sartor.network import Network
@@ -65,3 +65,6 @@ class VeRA(Method):
         from peft.tuners.vera import VeraLayer
 
         wrapping.fold(net, VeraLayer)
+
+    def native(self, net: Network) -> Native:
+        return injected(net)
