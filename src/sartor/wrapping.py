@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ def between(method: str, low: float, high: float, **values: float) -> None:
     """Raises `BadInput` for a value below `low`, or not below `high`."""
     for name, value in values.items():
         if not low <= value < high:
-            fix = f"give at least {low:g} and below {high:g}"
+            fix = f"give at least {low:g}" + (f" and below {high:g}" if high < math.inf else "")
             raise BadInput("VALUE_RANGE", f"{method}.{name} is {value:g}", fix=fix)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-
 from by_hand import PLAN, assert_same, both
+
 from text_samples import labelled
 
 ROWS = labelled(40)
