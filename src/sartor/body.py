@@ -35,21 +35,6 @@ class Counterpart:
         return ours.removeprefix(self.inside)
 
 
-@dataclass(frozen=True)
-class Attending:
-    """One attention of a body.
-
-    module   its name
-    linears  names of the linear layers that make its keys and values
-    heads    of its keys and values, `width` each
-    """
-
-    module: str
-    linears: tuple[str, ...]
-    heads: int
-    width: int
-
-
 class Body(nn.Module):
     """A network up to the features that a head reads. Legend: B batch, T tokens, D width."""
 
@@ -75,10 +60,6 @@ class Body(nn.Module):
     @abstractmethod
     def blocks(self) -> list[nn.Module]:
         """The repeated units, in order from the input."""
-
-    def attentions(self) -> list[Attending]:
-        """What attends, in order from the input; empty where that cannot be seen."""
-        return []
 
     def layout(self) -> Literal["packed", "padded"]:
         """How rows lie in its blocks: end to end without padding, or padded to the longest of their stretch."""

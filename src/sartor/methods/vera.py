@@ -31,7 +31,7 @@ class VeRA(Method):
     r: int = 256
     """Of the random pair; it costs time and no weights, and may be above a layer's width."""
     projection_prng_key: int = 0
-    """The seed of the random pair: it is never stored."""
+    """The seed of the random pair, which is never stored: saved as what changed (not merged), it is drawn again."""
     vera_dropout: float = 0.0
     d_initial: float = 0.1
     target_modules: tuple[str, ...] = ()

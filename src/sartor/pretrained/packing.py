@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function
 
 from sartor.pretrained.chance import kept
 
@@ -295,16 +296,28 @@ def attend(
     scaling: float | None = None,
     dropout: float = 0.0,
     packing: Packing | None = None,
-    watch: Any = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' attention interface: packed where the body packed its tokens, torch's own otherwise. `watch` is
-    told of what attends.
+    """transformers' attention interface: packed where the body packed its tokens, torch's own otherwise. A mode may
+    watch it.
 
     query (1, h, S, d) packed or (B, h, T, d) padded; returns (1, S, h, d) or (B, T, h, d).
     """
-    if watch is not None:
-        watch(module, key, value)
+    if has_torch_function((query, key, value)):
+        seen: tuple[Tensor, None] = handle_torch_function(
+            attend,
+            (query, key, value),
+            module,
+            query,
+            key,
+            value,
+            attention_mask,
+            scaling=scaling,
+            dropout=dropout,
+            packing=packing,
+            **more,
+        )
+        return seen
     if packing is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from sartor.batch import Batch
-from sartor.body import Attending, Body, Counterpart, Features
+from sartor.body import Body, Counterpart, Features
 from sartor.errors import BadInput, SartorError, one_line
-from sartor.pretrained import anatomy, packing, pooling, route
+from sartor.pretrained import packing, pooling, route
 from sartor.pretrained.gate import admit
 
 Pooling = Literal["mean", "native"]
@@ -120,10 +120,10 @@ class TextBody(Body):
         places = torch.split(torch.arange(len(batch)), [s.rows for s in packed.stretches])
         return packed.back(torch.cat([self._padded_stretch(batch.take(packed.order[some])) for some in places]))
 
-    def _padded_stretch(self, batch: Batch, **more: Any) -> Tensor:
+    def _padded_stretch(self, batch: Batch) -> Tensor:
         inputs = batch.padded({"input_ids": self.tokenizer.pad_token_id or 0})
         device = next(self.model.parameters()).device
-        inputs = {name: values.to(device) for name, values in inputs.items()} | more
+        inputs = {name: values.to(device) for name, values in inputs.items()}
         if self.how == "native":
             features: Tensor = self.model(**inputs).logits
             return features
@@ -152,10 +152,6 @@ class TextBody(Body):
     def linears(self) -> list[str]:
         inside = tuple(f"model.{self.list}.{i}." for i in range(len(self.blocks())))
         return [n for n, m in self.named_modules() if isinstance(m, nn.Linear) and n.startswith(inside)]
-
-    def attentions(self) -> list[Attending]:
-        few = _few_rows(self.config)
-        return anatomy.attentions(self, self.linears(), lambda watch: self._padded_stretch(few, watch=watch))
 
     def blocks(self) -> list[nn.Module]:
         return list(self.model.get_submodule(self.list)) if self.list else []
