@@ -86,7 +86,17 @@ def test_plain_peft_answers_the_same_where_the_head_is_the_architectures(model: 
 
 
 @pytest.mark.parametrize(
-    "method", ["lora:r=3,use_dora=true", "adalora:init_r=4,target_r=2", "ia3", "ln_tuning", "vera:r=8", "oft"]
+    "method",
+    [
+        "lora:r=3,use_dora=true",
+        "adalora:init_r=4,target_r=2",
+        "ia3",
+        "ln_tuning",
+        "vera:r=8",
+        "oft",
+        "prompt_tuning",
+        "prefix_tuning",
+    ],
 )
 def test_plain_peft_knows_every_method_of_its_own(method: str, tiny_encoder: Path, tmp_path: Path) -> None:
     run = trained(tiny_encoder, method)

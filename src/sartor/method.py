@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sartor.part import Part
@@ -21,10 +21,14 @@ class Native:
 
     config  its `adapter_config.json`: every name of a layer as the body has it; the rest is filled in when it is saved
     names   name in the body's state -> the same name as PEFT's file has it, without the adapter's own name
+    within  what PEFT's file puts before names: of layers that it wraps, or of a model that it leaves as it is
+    apart   name in the body's state -> a key of PEFT's file that is no name in the model
     """
 
     config: dict[str, Any]
     names: dict[str, str]
+    within: str = "base_model.model."
+    apart: dict[str, str] = field(default_factory=dict)
 
 
 def injected(net: Network) -> Native:

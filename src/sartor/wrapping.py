@@ -81,6 +81,13 @@ def require_width(body: Body, names: Sequence[str], setting: str, rank: int) -> 
             raise BadInput("RANK_WIDTH", said, fix=f"give at most {width}")
 
 
+def require_room(body: Body, method: str, count: int) -> None:
+    """Raises `BadInput` where so many tokens in front would leave rows less than half of what the network reads."""
+    if 2 * count > body.room:
+        said = f"{method}.num_virtual_tokens is {count} and the network reads {body.room} tokens"
+        raise BadInput("FRONT_ROOM", said, fix=f"give at most {body.room // 2}")
+
+
 def only(net: Network, mark: str) -> None:
     """Of the body, only weights whose names have `mark` move."""
     for name, weight in net.body.named_parameters():

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sartor.batch import Batch
-from sartor.body import Body
+from sartor.body import Body, Front
 from sartor.data.rows import Rows
 from sartor.engine import launch
 from sartor.engine.devices import join, sharded, whole_state
@@ -106,7 +106,8 @@ def solve(recipe: Recipe, examples: Batch, frozen: Tensor, width_of: Body) -> St
 def prepare(recipe: Recipe, examples: Batch, start: Start | None = None, prefixes: PrefixCache | None = None) -> Run:
     """A run at its start: assembled, its head solved on frozen features where the plan says so, or `start`'s.
 
-    What its frozen blocks make of the rows is kept in `prefixes`, which other runs may share."""
+    A head solved on a plain body's features is no start for one that reads something before every row: that is solved
+    on its own. What its frozen blocks make of the rows is kept in `prefixes`, which other runs may share."""
     recipe = recipe.settled()
     plan = recipe.plan
     crew, precision = join(), resolve(plan.precision)
@@ -116,7 +117,7 @@ def prepare(recipe: Recipe, examples: Batch, start: Start | None = None, prefixe
     counted = {"trained": _count(net.trainable().values()), "all": _count(net.parameters())}
     net.to(crew.device)
     if plan.head_start == "solved":
-        if start is None:
+        if start is None or net.body.front != Front():
             frozen = crew.answers(examples, cuts(examples), lambda part: features(net.body, part, precision))
             start = solve(recipe, examples, frozen, net.body)
         net.head.load_state_dict(start.head)

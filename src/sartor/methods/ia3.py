@@ -63,9 +63,9 @@ class IA3(Method):
 
 def _usual(body: Body) -> list[str]:
     """The layers that make keys and values, and the second of every feed-forward pair."""
-    from sartor.pretrained.anatomy import attentions
+    from sartor.pretrained.anatomy import keys_and_values
 
-    attended = [name for found in attentions(body) for name in found.linears]
+    attended = keys_and_values(body)
     if not attended:
         fix = "name the layers, such as ia3:target_modules=key+value+dense, or use lora"
         raise BadInput("IA3_ATTENTION", "ia3 scales keys and values, and this network's cannot be seen", fix=fix)

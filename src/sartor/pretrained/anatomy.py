@@ -12,61 +12,61 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from sartor.batch import Batch
 from sartor.body import Body
 from sartor.pretrained import packing
 
 
 @dataclass(frozen=True)
-class Attending:
-    """One attention of a body.
+class Attended:
+    """One call that attends: keys and values (1, h, S, d) or (B, h, T, d).
 
-    module   what attends, where it asks by the registered attention interface; None for any other
-    linears  names of the linear layers that make its keys and values
-    heads    of its keys and values, `width` each
+    module  what asks, where it asks by the registered attention interface and for nothing more; None for any other
     """
 
     module: nn.Module | None
-    linears: tuple[str, ...]
-    heads: int
-    width: int
+    key: Tensor
+    value: Tensor
 
 
-def attentions(body: Body) -> list[Attending]:
-    """What attends in a pass over the body's few rows, in order. Empty where nothing is seen to: the body has no rows
-    for trials, or an attention that is none of torch's."""
+def attended(body: Body, batch: Batch) -> list[Attended]:
+    """Every call that attends in a pass over the batch, in order, dropout off."""
+    watch, training = _Watch(), body.training
+    body.eval()
+    try:
+        with watch:
+            body(batch)
+    finally:
+        body.train(training)
+    return watch.calls
+
+
+def keys_and_values(body: Body) -> list[str]:
+    """Names of the linear layers that make keys and values. Empty where that cannot be seen: the body has no rows for
+    trials, or an attention that is none of torch's."""
     if body.few is None:
         return []
     leaves: dict[str, Tensor] = {}
-    watch = _Watch(leaves)
-    training = body.training
-    body.eval()
-    try:
-        with torch.enable_grad(), _cut(body, leaves), watch:
-            body(body.few)
-    finally:
-        body.train(training)
-    return watch.found
+    with torch.enable_grad(), _cut(body, leaves):
+        calls = attended(body, body.few)
+    states = [s for call in calls for s in (call.key, call.value)]
+    return list(dict.fromkeys(name for s in states for name in _sources(s, leaves)))
 
 
 class _Watch(TorchFunctionMode):
-    """Sees every call that attends, and which of the `leaves` its keys and values were made of."""
+    """Sees every call that attends."""
 
-    def __init__(self, leaves: dict[str, Tensor]) -> None:
+    def __init__(self) -> None:
         TorchFunctionMode.__init__(self)
-        self.leaves = leaves
-        self.found: list[Attending] = []
+        self.calls: list[Attended] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
         if func is packing.attend:
-            self._note(args[0], args[2], args[3])
+            biased = any((kwargs or {}).get(name) is not None for name in packing.UNKNOWN)
+            self.calls.append(Attended(None if biased else args[0], args[2], args[3]))
         elif func is functional.scaled_dot_product_attention and len(args) > 2:
-            self._note(None, args[1], args[2])
-        return func(*args, **kwargs)
-
-    def _note(self, module: nn.Module | None, key: Tensor, value: Tensor) -> None:
-        made = tuple(dict.fromkeys([*_sources(key, self.leaves), *_sources(value, self.leaves)]))
-        self.found.append(Attending(module, made, key.shape[1], key.shape[3]))
+            self.calls.append(Attended(None, args[1], args[2]))
+        return func(*args, **(kwargs or {}))
 
 
 @contextmanager
