@@ -54,11 +54,16 @@ def theirs(encoder: Path, config: Any, run: Any) -> Any:
 def matched(model: Any, ours: dict[str, Tensor]) -> dict[str, Tensor]:
     """Our name of a weight that moves -> PEFT's weight. Whatever moves there must move here."""
     known = {name.removeprefix("base_model.model."): p for name, p in model.named_parameters() if p.requires_grad}
-    renamed = {
-        name.removeprefix("body.model.").replace("head.", "classifier.modules_to_save.default."): name for name in ours
-    }
+    known = {name.removeprefix("base_model."): p for name, p in known.items()}
+    renamed = {_theirs(name): name for name in ours}
     assert renamed.keys() == known.keys()
     return {renamed[name]: p for name, p in known.items()}
+
+
+def _theirs(name: str) -> str:
+    if name.endswith((".prompts", "prefixes.weight")):
+        return "prompt_encoder.default.embedding.weight"
+    return name.removeprefix("body.model.").replace("head.", "classifier.modules_to_save.default.")
 
 
 def drive(model: Any, encoded: Any, made: Any, after_step: Hook | None) -> None:

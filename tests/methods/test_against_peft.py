@@ -52,6 +52,16 @@ def test_ln_tuning(tiny_encoder: Path) -> None:
     assert_same(*both(tiny_encoder, ROWS, "ln_tuning", LNTuningConfig(target_modules=["LayerNorm"], **WHOLE)))
 
 
+@pytest.mark.parametrize("name", ["PromptTuningConfig", "PrefixTuningConfig"])
+def test_prompts_and_prefixes(name: str, tiny_encoder: Path) -> None:
+    import peft
+
+    method = "prompt_tuning" if name == "PromptTuningConfig" else "prefix_tuning"
+    config = getattr(peft, name)(task_type="SEQ_CLS", num_virtual_tokens=4)
+    run, model = both(tiny_encoder, ROWS, f"{method}:num_virtual_tokens=4", config)
+    assert_same(run, model)
+
+
 def test_adalora(tiny_encoder: Path) -> None:
     """Schedule, importance, allocation and penalty are PEFT's; it adds the penalty to the loss by itself."""
     from peft import AdaLoraConfig
