@@ -8,14 +8,17 @@ Through PEFT: a layer takes the first rows of B and columns of A that fit it.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sartor import wrapping
 from sartor.method import Method, Native, injected
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from sartor.network import Network
 
 
@@ -45,7 +48,7 @@ class VeRA(Method):
 
     def apply(self, net: Network, steps: int) -> None:
         from peft import VeraConfig
-        from peft.tuners.vera import VeraModel
+        from peft.tuners.vera import VeraLayer, VeraModel
 
         targets = wrapping.linears(net.body, "vera", self.target_modules, self.last)
         with warnings.catch_warnings():
@@ -59,6 +62,9 @@ class VeRA(Method):
                 target_modules=targets,
             )
         VeraModel(net.body, config, "default")  # puts its layers into the body; the model around it is not needed
+        if not self.vera_dropout:
+            for layer in wrapping.wrapped(net, VeraLayer).values():  # PEFT's own multiplies in 32 bits
+                layer.forward = functools.partial(_forward, layer)
         wrapping.only(net, "vera_lambda")
 
     def merge(self, net: Network) -> None:
@@ -68,3 +74,13 @@ class VeRA(Method):
 
     def native(self, net: Network) -> Native:
         return injected(net)
+
+
+def _forward(layer: Any, x: Tensor) -> Tensor:
+    """PEFT's forward pass, as the one operation that the engine may fuse."""
+    from sartor.engine.operators import adapted
+
+    base = layer.get_base_layer()
+    a = layer.vera_A["default"][:, : layer.in_features] * layer.vera_lambda_d["default"][:, None]
+    b = layer.vera_B["default"][: layer.out_features] * layer.vera_lambda_b["default"][:, None]
+    return adapted(x, base.weight, base.bias, a, b, 1.0)
