@@ -64,6 +64,7 @@ def plain_peft(encoder: Path, folder: Path, kind: str, **more: Any) -> tuple[Any
         tokenizer = transformers.AutoTokenizer.from_pretrained(encoder)
     with warnings.catch_warnings():  # PEFT asks transformers by a name that transformers has since changed
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        warnings.filterwarnings("ignore", "Specified to not (save|load) vera_A|Unsupported layer type")
         model = PeftModel.from_pretrained(base, folder).eval()
     texts = [pair[0] for pair in HELD.texts()]
     return model, tokenizer(texts, padding=True, truncation=True, max_length=tiny_models.POSITIONS, return_tensors="pt")
@@ -81,6 +82,31 @@ def test_plain_peft_answers_the_same_where_the_head_is_the_architectures(model: 
     with torch.no_grad():
         torch.testing.assert_close(theirs(**inputs).logits, before, rtol=0, atol=1e-5)
     assert not (folder / CHANGED).exists()
+    torch.testing.assert_close(answers(reopen(folder, run.recipe), run.recipe), before, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "lora:r=3,use_dora=true",
+        "adalora:init_r=4,target_r=2",
+        "ia3",
+        "ln_tuning",
+        "vera:r=8",
+        "oft",
+        "prompt_tuning",
+        "prefix_tuning",
+    ],
+)
+def test_plain_peft_knows_every_method_of_its_own(method: str, tiny_encoder: Path, tmp_path: Path) -> None:
+    run = trained(tiny_encoder, method)
+    before = answers(run.net, run.recipe)
+    folder = saved(tmp_path / "bundle", run)
+    theirs, inputs = plain_peft(
+        tiny_encoder, folder, "AutoModelForSequenceClassification", num_labels=3, ignore_mismatched_sizes=True
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(**inputs).logits, before, rtol=0, atol=1e-5)
     torch.testing.assert_close(answers(reopen(folder, run.recipe), run.recipe), before, rtol=0, atol=1e-6)
 
 

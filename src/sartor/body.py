@@ -35,6 +35,18 @@ class Counterpart:
         return ours.removeprefix(self.inside)
 
 
+@dataclass(frozen=True)
+class Front:
+    """What a method has put before every row's own tokens.
+
+    tokens     virtual tokens: the words -1, -2, ... of the word table
+    positions  that are taken without a token: the row's own come after them
+    """
+
+    tokens: int = 0
+    positions: int = 0
+
+
 class Body(nn.Module):
     """A network up to the features that a head reads. Legend: B batch, T tokens, D width."""
 
@@ -44,6 +56,11 @@ class Body(nn.Module):
     """What rows are encoded by, such as a tokenizer; it never changes, so that bodies may share it."""
     few: Batch | None = None
     """A few short rows, for trials of what the network does; None where it was built without knowing any."""
+    words: str = ""
+    """The name of its word table; empty where rows are no words, and nothing can stand before them."""
+    room: int = 0
+    """Tokens that it can read in a row, with what stands before them."""
+    front: Front = Front()
 
     @abstractmethod
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> Batch:

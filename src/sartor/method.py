@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sartor.part import Part
@@ -21,10 +21,14 @@ class Native:
 
     config  its `adapter_config.json`: every name of a layer as the body has it; the rest is filled in when it is saved
     names   name in the body's state -> the same name as PEFT's file has it, without the adapter's own name
+    within  what PEFT's file puts before names: of layers that it wraps, or of a model that it leaves as it is
+    apart   name in the body's state -> a key of PEFT's file that is no name in the model
     """
 
     config: dict[str, Any]
     names: dict[str, str]
+    within: str = "base_model.model."
+    apart: dict[str, str] = field(default_factory=dict)
 
 
 def injected(net: Network) -> Native:
@@ -56,8 +60,20 @@ class Method(Part):
         """Added to the loss of every step."""
         return 0.0
 
-    def after_step(self, net: Network, step: int) -> None:
-        """Called after the optimizer's step, gradients still there."""
+    def after_step(self, net: Network, step: int, steps: int) -> None:
+        """Called after update number `step` of `steps`, gradients still there; a race may see its end moved."""
+
+    def final_from(self, steps: int) -> int:
+        """The first update after which weights have the form that is promised: earlier ones are never kept, and no run
+        ends before it. More than `steps` where so few updates are too short for the method."""
+        return 0
+
+    def conform(self, net: Network, step: int, steps: int) -> None:
+        """Bring the weights, whatever they are, into the form they have after `step` of `steps`; before every look."""
+
+    def remembered(self, net: Network) -> dict[str, Tensor]:
+        """Name -> tensor, for what a run must find again besides weights and saved buffers when it is resumed."""
+        return {}
 
     def merge(self, net: Network) -> None:
         """Fold what was inserted into the body, all of it or nothing; outputs unchanged."""
@@ -65,3 +81,7 @@ class Method(Part):
     def native(self, net: Network) -> Native | None:
         """How PEFT stores what was inserted into `net` (not merged); None where PEFT has no such method."""
         return None
+
+    def facts(self, net: Network) -> dict[str, Any]:
+        """What a reader of the card should know of the trained network, as JSON; asked before `merge`."""
+        return {}

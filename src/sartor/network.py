@@ -41,6 +41,12 @@ class Network(nn.Module):
         """Names in the body's state that its own anatomy does not have; none are left once a method has merged."""
         return set(self.body.state_dict()) - self.anatomy
 
+    def changing(self) -> dict[str, Tensor]:
+        """Name -> tensor, for all that training may change: the weights that move, and the buffers that are saved."""
+        state = self.state_dict(keep_vars=True)
+        buffers = {name: b for name, b in state.items() if not isinstance(b, nn.Parameter)}
+        return {**self.trainable(), **buffers}
+
 
 def assemble(
     task: Task,

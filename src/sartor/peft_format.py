@@ -24,7 +24,6 @@ PEFT_WEIGHTS = "adapter_model.safetensors"
 TASK_TYPES = {"AutoModelForSequenceClassification": "SEQ_CLS", "AutoModel": "FEATURE_EXTRACTION"}
 ALWAYS = ("classifier", "score")
 """How the layers end that PEFT saves whole with every sequence classifier, asked or not: `pre_classifier` too."""
-PREFIX = "base_model.model."
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,13 @@ def in_peft(net: Network, recipe: Recipe, own: Mapping[str, str], changed: Mappi
     native, part = recipe.method.native(net), net.body.counterpart()
     if native is None or part is None:
         return None
-    keys = {f"body.{ours}": PREFIX + part.name(theirs) for ours, theirs in native.names.items()}
+    keys = {f"body.{ours}": native.within + part.name(theirs) for ours, theirs in native.names.items()}
+    keys |= {f"body.{ours}": key for ours, key in native.apart.items()}
     whole = dict(_whole_layers(net, part, own, set(changed) - set(keys)))
     config = {key: _named(value, part) for key, value in native.config.items()}
     config |= {"base_model_name_or_path": recipe.backbone.origin(), "task_type": TASK_TYPES[part.kind]}
     config |= {"inference_mode": True, "modules_to_save": sorted(set(whole.values())) or None}
-    return InPeft(config, keys | {ours: PREFIX + _outside(ours, part) for ours in whole})
+    return InPeft(config, keys | {ours: native.within + _outside(ours, part) for ours in whole})
 
 
 def _whole_layers(

@@ -79,6 +79,7 @@ def train_recipe(
     _train(course, folder, told["engine"], progress, effort)
     told |= {"parameters": run.parameters, "effort": effort.told()}
     run.net = gathered(run)
+    told |= {"method": run.recipe.method.facts(run.net) if crew.rank == 0 else {}}
     return crew.by_first(lambda: _finished(course, folder, told, card, progress, began))
 
 

@@ -51,6 +51,7 @@ def test_it_holds_only_what_moves_and_no_pickle(run: Run, tmp_path: Path) -> Non
 
 def test_everything_comes_back(run: Run, tiny_encoder: Path, tmp_path: Path) -> None:
     run.losses, run.seconds, run.start = [(0, 1.5), (3, float("inf"))], 2.5, {"penalty": 0.125}
+    run.best = (3, 0.5)
     run.kept = {name: w.detach() + 1 for name, w in run.net.trainable().items()}
     accumulate(run)
     bump(run)
@@ -62,7 +63,7 @@ def test_everything_comes_back(run: Run, tiny_encoder: Path, tmp_path: Path) -> 
     assert not same_bits(weights(again), weights(run))
     assert checkpoint.load(again, tmp_path)
     assert again.state is not None
-    for name in ("done", "seconds", "losses", "start", "averaged"):
+    for name in ("done", "seconds", "losses", "best", "start", "averaged"):
         assert getattr(again, name) == getattr(run, name), name
     assert again.state.faults == run.state.faults
     assert same_bits(weights(again), weights(run))

@@ -113,8 +113,8 @@ class Penalised(Method):
     def penalty(self, net: Network) -> Tensor:
         return sum((w**2).sum() for w in net.head.parameters())  # type: ignore[return-value]
 
-    def after_step(self, net: Network, step: int) -> None:
-        self.seen.append((step, float(net.head.weight.grad.abs().sum()) > 0))
+    def after_step(self, net: Network, step: int, steps: int) -> None:
+        self.seen.append((step, steps, float(net.head.weight.grad.abs().sum()) > 0))
 
 
 def test_a_penalty_counts_once_however_the_update_is_cut(tiny_encoder: Path) -> None:
@@ -132,7 +132,7 @@ def test_after_step_is_called_with_the_gradients_still_there(tiny_encoder: Path)
     seen: list[Any] = []
     run, encoded = begun(replace(recipe(tiny_encoder, ROWS, max_steps=3), method=Penalised(seen=seen)).settled(), ROWS)
     list(steps(run, encoded))
-    assert seen == [(0, True), (1, True), (2, True)]
+    assert seen == [(1, 3, True), (2, 3, True), (3, 3, True)]
 
 
 def test_an_update_is_adamw_on_the_mean_loss(tiny_encoder: Path) -> None:

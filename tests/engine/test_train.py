@@ -26,6 +26,7 @@ METHODS = {
     "full": ("full", {}),
     "full, dropout": ("full", {"dropout": 0.3}),
     "lora, dropout": ("lora:r=4,lora_dropout=0.2", {"dropout": None}),
+    "adalora": ("adalora:init_r=4,target_r=2,lora_dropout=0.1", {"dropout": 0.1, "learning_rate": 5e-3}),
     "accumulation": ("lora:r=4", {"dropout": 0.1, "gradient_accumulation_steps": 2, "per_device_train_batch_size": 4}),
 }
 
@@ -154,7 +155,7 @@ def test_the_last_weights_stay_where_they_are_the_best(tiny_encoder: Path) -> No
 )
 def test_patience(tiny_encoder: Path, losses: list[float], patience: int | None, expected: bool) -> None:
     run, _ = begun(recipe(tiny_encoder, ROWS, max_steps=0, early_stopping_patience=patience), ROWS)
-    run.losses = list(enumerate(losses))
+    run.losses, run.best = list(enumerate(losses)), (losses.index(min(losses)), min(losses))
     assert tired(run) is expected
 
 

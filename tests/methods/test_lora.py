@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+from sartor import wrapping
 from sartor.errors import BadInput
-from sartor.methods.lora import LoRA
+from sartor.methods.lora import LoRA, wrapped
 from text_samples import labelled
 from tiny_runs import begun, recipe, steps
 
@@ -64,8 +65,7 @@ def test_targets_are_names_or_ends_of_names(tiny_encoder: Path, wanted: str, cou
     run, _ = begun(recipe(tiny_encoder, ROWS, f"lora:r=2,target_modules={wanted}", max_steps=1), ROWS)
     assert len([n for n in run.net.trainable() if ".lora_A." in n]) == count
     plain = run.recipe.backbone.build(run.recipe.task.layout).linears()
-    whole = LoRA(target_modules=(plain[3],)).targets(plain)
-    assert whole == [plain[3]]
+    assert wrapping.targets(plain, "lora", [plain[3]]) == [plain[3]]
 
 
 def test_a_target_is_found_in_another_anatomy(tiny_distilbert: Path) -> None:
@@ -85,7 +85,7 @@ def test_an_unknown_target_is_answered_with_the_nearest(tiny_encoder: Path) -> N
 
 def test_part_of_a_word_is_no_target() -> None:
     with pytest.raises(BadInput, match="LORA_TARGET"):
-        LoRA(target_modules=("ery",)).targets(["model.layer.0.query"])
+        wrapping.targets(["model.layer.0.query"], "lora", ["ery"])
 
 
 def test_a_rank_below_one_is_refused() -> None:
@@ -106,3 +106,57 @@ def test_its_own_dropout_stays_where_the_plan_sets_the_bodys(tiny_encoder: Path)
     shares = {n: m.p for n, m in run.net.named_modules() if isinstance(m, torch.nn.Dropout)}
     assert {p for n, p in shares.items() if "lora_dropout" in n} == {0.35}
     assert {p for n, p in shares.items() if "lora_dropout" not in n} == {0.0}
+
+
+def test_a_rank_above_a_layers_width_is_refused(tiny_encoder: Path) -> None:
+    with pytest.raises(BadInput) as raised:
+        begun(recipe(tiny_encoder, ROWS, "lora:r=64", max_steps=1), ROWS)
+    assert str(raised.value) == (
+        "error[RANK_WIDTH]: lora.r is 64 and the layer 'model.encoder.layer.0.attention.self.query' is 32 wide. "
+        "Fix: give at most 32."
+    )
+
+
+def test_a_network_without_linear_layers_is_refused() -> None:
+    net: Any = torch.nn.Module()
+    net.body = torch.nn.Sequential()
+    net.body.linears = list
+    with pytest.raises(BadInput) as raised:
+        LoRA().apply(net, 1)
+    assert str(raised.value) == (
+        "error[LINEARS_NONE]: lora wraps linear layers, and this network's blocks have none. "
+        "Fix: use a method that wraps nothing: full, bitfit or probe."
+    )
+
+
+@pytest.mark.parametrize(("rslora", "scale"), [("false", 8.0 / 4), ("true", 8.0 / 2)])
+def test_a_stabilised_rank_is_scaled_by_its_root(rslora: str, scale: float, tiny_encoder: Path) -> None:
+    run = trained(tiny_encoder, f"lora:r=4,lora_alpha=8,use_rslora={rslora}")
+    for layer in wrapped(run.net).values():
+        a, b, base = layer.lora_A["default"].weight, layer.lora_B["default"].weight, layer.get_base_layer()
+        x = torch.randn(5, layer.in_features, generator=torch.Generator().manual_seed(0))
+        expected = x @ base.weight.T + base.bias + scale * (x @ a.T) @ b.T
+        torch.testing.assert_close(layer(x), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_dora_is_the_papers_formula(tiny_encoder: Path) -> None:
+    """m (W + s B A) / ||W + s B A||, norms of rows, in 64 bits; merged too."""
+    run = trained(tiny_encoder, "lora:r=3,lora_alpha=6,use_dora=true")
+    assert {n.split(".lora_")[1].split(".")[0] for n in run.net.trainable() if ".lora_" in n} == {
+        "A",
+        "B",
+        "magnitude_vector",
+    }
+    expected = {}
+    for name, layer in wrapped(run.net).items():
+        layer.double()
+        a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+        base, m = layer.get_base_layer(), layer.lora_magnitude_vector["default"].weight
+        assert not torch.allclose(m, base.weight.norm(dim=1), atol=1e-3)
+        direction = base.weight + 2.0 * b @ a
+        expected[name] = m[:, None] * direction / direction.norm(dim=1, keepdim=True)
+        x = torch.randn(5, layer.in_features, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        torch.testing.assert_close(layer(x), x @ expected[name].T + base.bias, rtol=1e-9, atol=1e-9)
+    run.recipe.method.merge(run.net)
+    for name, weight in expected.items():
+        torch.testing.assert_close(run.net.body.get_submodule(name).weight, weight, rtol=1e-9, atol=1e-9)

@@ -2,7 +2,7 @@
 
     000007-step-120/
         run.json               what is no tensor, and the sha256 of all there is
-        weights.safetensors    the weights that move, the best of them so far, their average
+        weights.safetensors    what moves, the best of it so far, its average; what the method remembers
         optimizer.safetensors  the optimizer's tensors
 
 Each is written beside under a hidden name, synced and renamed to the next number; only then do older ones go, their
@@ -145,13 +145,15 @@ def _state(run: Run) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
     """Everything of the run: facts as JSON, and the tensors of each file, whole where the network is sharded."""
     assert run.state is not None
     shelves: dict[str, Mapping[str, Tensor]]
-    shelves = {"now": run.net.trainable(), "best": run.kept, "average": run.average}
+    shelves = {"now": run.net.changing(), "best": run.kept, "average": run.average}
+    shelves |= {"method": run.recipe.method.remembered(run.net)}
     weights = {
         f"{shelf}.{n}": full(w.detach()).contiguous() for shelf, kept in shelves.items() for n, w in kept.items()
     }
     moments: dict[str, Tensor] = {}
     optimizer = _packed(run.state.optimizer.state_dict(), "optimizer", moments)
     facts = {"recipe": run.recipe.fingerprint(), "step": run.done, "seconds": run.seconds, "losses": run.losses}
+    facts |= {"best": run.best}
     facts |= {"start": run.start, "averaged": run.averaged, "faults": asdict(run.state.faults), "optimizer": optimizer}
     return facts | {"devices": launch.world()}, dict(zip(FILES, (weights, moments), strict=True))
 
@@ -187,20 +189,24 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _restore(run: Run, facts: dict[str, Any], folder: Path) -> None:
     assert run.state is not None
-    moving = run.net.trainable()
-    shelves: dict[str, dict[str, Tensor]] = {"now": {}, "best": {}, "average": {}}
+    moving = run.net.changing()
+    remembered = run.recipe.method.remembered(run.net)
+    shelves: dict[str, dict[str, Tensor]] = {"now": {}, "best": {}, "average": {}, "method": {}}
     for name, weight in load_file(folder / FILES[0]).items():
         shelf, _, place = name.partition(".")
-        shelves[shelf][place] = like(weight.to(moving[place].device), moving[place])
+        into = remembered[place] if shelf == "method" else moving[place]
+        shelves[shelf][place] = like(weight.to(into.device), into)
     with torch.no_grad():
-        for name, moved in moving.items():
-            moved.copy_(shelves["now"][name])
+        for shelf, tensors in (("now", moving), ("method", remembered)):
+            for name, into in tensors.items():
+                into.copy_(shelves[shelf][name])
     run.kept, run.average, run.averaged = shelves["best"], shelves["average"], facts["averaged"]
     run.state.optimizer.load_state_dict(_unpacked(facts["optimizer"], load_file(folder / FILES[1])))
     run.state.step, run.state.faults = facts["step"], Faults(**facts["faults"])
     run.diverged = run.state.faults.diverged(run.recipe.plan.nonfinite)
     run.seconds, run.start = facts["seconds"], facts["start"]
     run.losses = [(int(step), float(loss)) for step, loss in facts["losses"]]
+    run.best = tuple(facts["best"]) if facts["best"] else None
 
 
 def _packed(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:

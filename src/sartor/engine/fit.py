@@ -135,7 +135,7 @@ def _updates(net: Network, examples: Batch, recipe: Recipe, state: State) -> Ite
             applied = state.faults.judge(loss, norm, plan.nonfinite)
             if applied:
                 state.optimizer.step(shrink=min(1.0, (plan.max_grad_norm or math.inf) / (norm + 1e-6)))
-                recipe.method.after_step(net, state.step)
+                recipe.method.after_step(net, state.step + 1, steps)
             state.optimizer.zero_grad(set_to_none=True)
             tokens, learning_rate = int(batch.lengths.sum()), state.optimizer.param_groups[0]["lr"]
             seconds = time.perf_counter() - started

@@ -114,7 +114,10 @@ class Operators(TorchFunctionMode):
         return _Lookup.apply(weight, ids, rows, places, padding_idx)  # type: ignore[no-untyped-call]
 
     def cast(self, weight: Tensor) -> Tensor:
-        """The weight in bf16; cast again only after it has changed."""
+        """The weight in bf16; cast again only after it has changed. What was made on the way is not kept: its id
+        is soon another's."""
+        if id(weight) not in self.mine:
+            return weight.detach().to(HALF)
         known = self.casts.get(id(weight))
         if known is None or known[0] != weight._version:
             narrow = weight.detach().to(HALF) if known is None else known[1].copy_(weight.detach())

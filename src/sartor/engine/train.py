@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sartor.batch import Batch
-from sartor.body import Body
+from sartor.body import Body, Front
 from sartor.data.rows import Rows
 from sartor.engine import launch
 from sartor.engine.devices import join, sharded, whole_state
@@ -21,6 +21,7 @@ from sartor.engine.features import cuts, features, outputs
 from sartor.engine.fit import State, Step, begin, fit
 from sartor.engine.precision import resolve
 from sartor.engine.prefix import PrefixCache
+from sartor.errors import BadInput
 from sartor.network import Network, assemble
 from sartor.predictions import Predictions, Scores
 from sartor.recipe import Recipe
@@ -43,7 +44,9 @@ class Look:
 class Run:
     """One recipe under way: its network, its state, its held-out losses, and the best weights seen.
 
+    rows     of the training part
     losses   (step, held-out loss) of every look so far; what early stopping and the choice of weights rest on
+    best     that of the look whose weights are kept
     last     the latest look
     average  the mean of the weights so far, recent ones counting more; `averaged` of them went in
     parameters  how many moved in training, and how many there are
@@ -53,9 +56,11 @@ class Run:
     recipe: Recipe
     net: Network
     state: State | None
+    rows: int = 0
     seconds: float = 0.0
     start: dict[str, Any] = field(default_factory=dict)
     losses: list[tuple[int, float]] = field(default_factory=list)
+    best: tuple[int, float] | None = None
     last: Look | None = None
     kept: dict[str, Tensor] = field(default_factory=dict)
     average: dict[str, Tensor] = field(default_factory=dict)
@@ -69,6 +74,16 @@ class Run:
     @property
     def done(self) -> int:
         return 0 if self.state is None else self.state.step
+
+    @property
+    def steps(self) -> int:
+        """The plan's end, which a race may move."""
+        return self.recipe.plan.steps(self.rows, launch.world())
+
+    @property
+    def final(self) -> int:
+        """The first update whose weights may be kept; the end where a moved one comes sooner."""
+        return min(self.steps, self.recipe.method.final_from(self.steps))
 
 
 @dataclass(frozen=True)
@@ -91,16 +106,18 @@ def solve(recipe: Recipe, examples: Batch, frozen: Tensor, width_of: Body) -> St
 def prepare(recipe: Recipe, examples: Batch, start: Start | None = None, prefixes: PrefixCache | None = None) -> Run:
     """A run at its start: assembled, its head solved on frozen features where the plan says so, or `start`'s.
 
-    What its frozen blocks make of the rows is kept in `prefixes`, which other runs may share."""
+    A head solved on a plain body's features is no start for one that reads something before every row: that is solved
+    on its own. What its frozen blocks make of the rows is kept in `prefixes`, which other runs may share."""
     recipe = recipe.settled()
     plan = recipe.plan
     crew, precision = join(), resolve(plan.precision)
     steps = plan.steps(len(examples), crew.world)
+    _long_enough(recipe, steps)
     net = _assembled(recipe, steps)
     counted = {"trained": _count(net.trainable().values()), "all": _count(net.parameters())}
     net.to(crew.device)
     if plan.head_start == "solved":
-        if start is None:
+        if start is None or net.body.front != Front():
             frozen = crew.answers(examples, cuts(examples), lambda part: features(net.body, part, precision))
             start = solve(recipe, examples, frozen, net.body)
         net.head.load_state_dict(start.head)
@@ -110,11 +127,21 @@ def prepare(recipe: Recipe, examples: Batch, start: Start | None = None, prefixe
     depth = min(net.body.depth(), len(net.body.blocks()) - 1) if keeps else 0
     state = begin(net, plan) if steps else None
     prefixes = prefixes or PrefixCache()
-    return Run(recipe, net, state, start=chosen, parameters=counted, depth=depth, prefixes=prefixes)
+    rows = len(examples)
+    return Run(recipe, net, state, rows, start=chosen, parameters=counted, depth=depth, prefixes=prefixes)
 
 
 def _count(weights: Iterable[Tensor]) -> int:
     return sum(w.numel() for w in weights)
+
+
+def _long_enough(recipe: Recipe, steps: int) -> None:
+    """Raises `BadInput` where the method does not come to its final form in the run."""
+    final = recipe.method.final_from(steps)
+    if final > steps:
+        said = f"{recipe.method.name} comes to its final form after {final} updates, and the run has {steps}"
+        fix = f"give at least {final} updates with --set plan.max_steps={final}, or shorten the method's schedule"
+        raise BadInput("METHOD_STEPS", said, fix=fix)
 
 
 def read(run: Run, examples: Batch) -> Batch:
@@ -148,6 +175,7 @@ def advance(run: Run, examples: Batch, until: int) -> Iterator[Step]:
 def look(run: Run, held: Batch, rows: Rows) -> Look:
     """Answers and scores on held-out rows; the weights are kept where they are the best so far."""
     precision = resolve(run.recipe.plan.precision)
+    run.recipe.method.conform(run.net, run.done, run.steps)
     held = read(run, held)
     said = join().answers(held, cuts(held), lambda part: outputs(run.net, part, precision))
     predictions = run.recipe.task.answer(said, rows)
@@ -157,8 +185,9 @@ def look(run: Run, held: Batch, rows: Rows) -> Look:
 def note(run: Run, seen: Look) -> Look:
     """Take a look into account: its own, or that of another run whose network says the same (a common start)."""
     run.last, loss = seen, loss_of(seen)
-    if not run.losses or loss < min(known for _, known in run.losses):
-        run.kept = {name: w.detach().clone() for name, w in run.net.trainable().items()}
+    if run.done >= run.final and (run.best is None or loss < run.best[1]):
+        run.kept = {name: w.detach().clone() for name, w in run.net.changing().items()}
+        run.best = run.done, loss
     run.losses.append((run.done, loss))
     return seen
 
@@ -201,10 +230,9 @@ def loss_of(seen: Look) -> float:
 def tired(run: Run) -> bool:
     """Whether the plan's patience is used up: that many looks since the best one."""
     patience = run.recipe.plan.early_stopping_patience
-    if patience is None or not run.losses:
+    if patience is None or run.best is None:
         return False
-    values = [loss for _, loss in run.losses]
-    return len(values) - 1 - values.index(min(values)) >= patience
+    return sum(step > run.best[0] for step, _ in run.losses) >= patience
 
 
 def restore_best(run: Run) -> None:
@@ -216,8 +244,7 @@ def restore_best(run: Run) -> None:
 def train(run: Run, examples: Batch, held: Batch, rows: Rows) -> Iterator[Step | Look]:
     """The whole run, from wherever it stands: a look before the first step, then five on the way or one every
     `eval_steps`; the best weights at the end. Looks come at fixed steps, so a resumed run takes the same ones."""
-    plan = run.recipe.plan
-    steps = plan.steps(len(examples), launch.world())
+    plan, steps = run.recipe.plan, run.steps
     every = plan.eval_steps or max(1, math.ceil(steps / 5))
     while True:
         due = run.done % every == 0 or run.done == steps
@@ -249,5 +276,6 @@ def _assembled(recipe: Recipe, steps: int) -> Network:
 
 @torch.no_grad()
 def _put(run: Run, weights: dict[str, Tensor]) -> None:
-    for name, weight in run.net.trainable().items():
-        weight.copy_(weights[name])
+    for name, value in run.net.changing().items():
+        if name in weights:
+            value.copy_(weights[name])

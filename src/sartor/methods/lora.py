@@ -2,6 +2,11 @@
 
 x ──► W x ──────────────►(+)──►        W frozen, A drawn, B = 0 at the start
   └─► A x ──► B · ──► α/r ─┘
+
+rsLoRA scales by α/√r (Kalajdzievski 2023, arXiv 2312.03732). DoRA gives each output a magnitude m of its own, with
+the norms of the rows held constant in the gradient (Liu et al. 2024, arXiv 2402.09353):
+
+    W' = m (W + s B A) / ‖W + s B A‖        m = ‖W‖ at the start, s the scale
 """
 
 from __future__ import annotations
@@ -10,13 +15,12 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sartor.errors import BadInput, did_you_mean
+from sartor import wrapping
 from sartor.method import Method, Native, injected
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sartor.body import Body
     from sartor.network import Network
 
 
@@ -36,61 +40,49 @@ class LoRA(Method):
     """Names, or ends of names, of the layers to wrap; none: every linear layer in the blocks."""
     last: int | None = None
     """Only the last so many blocks (PEFT's `layers_to_transform`); what is before them is then computed once a row."""
+    use_rslora: bool = False
+    """Scale by the root of the rank, so that a high rank learns as fast as a low one."""
+    use_dora: bool = False
+    """Magnitude and direction apart: closer to full fine-tuning at low ranks, at a slower step."""
 
     def __post_init__(self) -> None:
-        for name, value in (("r", self.r), ("last", self.last)):
-            if value is not None and value < 1:
-                raise BadInput("VALUE_RANGE", f"lora.{name} is {value}", fix="give at least 1")
+        wrapping.at_least_one("lora", r=self.r, last=self.last)
+        wrapping.between("lora", 0, 1, lora_dropout=self.lora_dropout)
 
     def apply(self, net: Network, steps: int) -> None:
         from peft import LoraConfig, inject_adapter_in_model
 
-        targets = self.targets(self.late(net.body))
+        targets = wrapping.linears(net.body, "lora", self.target_modules, self.last)
+        wrapping.require_width(net.body, targets, "lora.r", self.r)
         config = LoraConfig(
-            r=self.r, lora_alpha=self.lora_alpha, lora_dropout=self.lora_dropout, target_modules=targets, bias="none"
+            r=self.r,
+            lora_alpha=self.lora_alpha,
+            lora_dropout=self.lora_dropout,
+            target_modules=targets,
+            use_rslora=self.use_rslora,
+            use_dora=self.use_dora,
+            bias="none",
         )
         inject_adapter_in_model(config, net.body)
-        for layer in wrapped(net).values():  # PEFT's own casts every input to 32 bits and writes each sum out
-            layer.forward = functools.partial(_forward, layer)
-        for name, weight in net.body.named_parameters():
-            weight.requires_grad_("lora_" in name)
+        if not self.use_dora:
+            for layer in wrapped(net).values():  # PEFT's own casts every input to 32 bits and writes each sum out
+                layer.forward = functools.partial(_forward, layer)
+        wrapping.only(net, "lora_")
 
     def merge(self, net: Network) -> None:
-        for name, layer in wrapped(net).items():
-            layer.merge(safe_merge=True)
-            parent, _, leaf = name.rpartition(".")
-            setattr(net.body.get_submodule(parent), leaf, layer.get_base_layer())
+        from peft.tuners.lora import LoraLayer
+
+        wrapping.fold(net, LoraLayer)
 
     def native(self, net: Network) -> Native:
         return injected(net)
-
-    def late(self, body: Body) -> list[str]:
-        """The linear layers of the last blocks. Raises `BadInput` where the body has fewer."""
-        blocks = body.blocks()
-        if self.last is None:
-            return body.linears()
-        if self.last > len(blocks):
-            fix = f"give at most {len(blocks)}"
-            raise BadInput("LORA_LAST", f"lora.last is {self.last} and the network has {len(blocks)} blocks", fix=fix)
-        inside = {m for block in blocks[-self.last :] for m in block.modules()}
-        return [name for name in body.linears() if body.get_submodule(name) in inside]
-
-    def targets(self, linears: list[str]) -> list[str]:
-        """The full names of the layers to wrap. Raises `BadInput` for a name that matches none."""
-        if not self.target_modules:
-            return linears
-        for wanted in self.target_modules:
-            if not any(_ends(name, wanted) for name in linears):
-                known = {name.rsplit(".", 1)[-1] for name in linears}
-                raise BadInput("LORA_TARGET", f"no linear layer is called '{wanted}'", fix=did_you_mean(wanted, known))
-        return [name for name in linears if any(_ends(name, wanted) for wanted in self.target_modules)]
 
 
 def wrapped(net: Network) -> dict[str, Any]:
     """Name -> PEFT's layer, for every layer of the body that is wrapped."""
     from peft.tuners.lora import LoraLayer
 
-    return {name: m for name, m in net.body.named_modules() if isinstance(m, LoraLayer)}
+    return wrapping.wrapped(net, LoraLayer)
 
 
 def _forward(layer: Any, x: Tensor) -> Tensor:
@@ -106,7 +98,3 @@ def _forward(layer: Any, x: Tensor) -> Tensor:
         return adapted(x, base.weight, base.bias, a, b, scale)
     y: Tensor = base(x) + functional.linear(functional.linear(dropout(x), a), b) * scale
     return y
-
-
-def _ends(name: str, wanted: str) -> bool:
-    return name == wanted or name.endswith(f".{wanted}")

@@ -60,6 +60,7 @@ def finish(ground: Ground, entry: Entry, seconds: float) -> None:
     run = entry.run
     entry.train_seconds = seconds
     predictions, scores = _validated(ground, run)
+    entry.facts = run.recipe.method.facts(run.net)
     run.recipe.method.merge(run.net)
     entry.answer = network_answer(run.net, ground.task)
     run.kept, run.state = {}, None

@@ -50,6 +50,7 @@ class Entry:
     looks                 one dict per look at held-out rows during the race
     repeats               the headline on the validation part of every repeat with another seed, the first one included
     kept                  where it was saved as a bundle, once it is finished
+    facts                 what its method says of its network, once it is finished
     """
 
     candidate: Candidate
@@ -65,6 +66,7 @@ class Entry:
     looks: list[dict[str, Any]] = field(default_factory=list)
     repeats: list[float] = field(default_factory=list)
     kept: Path | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

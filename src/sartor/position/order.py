@@ -262,6 +262,7 @@ def _hand_over(order: Order, folder: RunFolder, ground: Ground, verdict: Verdict
         "command": order.command,
         "why": verdict.why,
         "network": pick.network,
+        "method": pick.facts,
     }
     if pick.candidate.recipe is not None:
         card |= {"stored": stored(pick.kept), "base_model": pick.candidate.recipe.backbone.origin()}

@@ -111,9 +111,10 @@ def start_run(ground: Ground, entry: Entry) -> None:
     if entry.run.state is None:
         return
     solved = entry.run.recipe.plan.head_start == "solved"
-    if base.first is None or not solved:
+    common = solved and entry.run.start is base.start.chosen
+    if base.first is None or not common:
         first = glance(ground, entry)
-        base.first = first if solved else base.first
+        base.first = first if common else base.first
         return
     note(entry.run, base.first)
     entry.looks.append(as_point(base.first))

@@ -42,6 +42,7 @@ def candidate(ground: Ground, entry: Entry, verdict: Verdict | None) -> dict[str
         "tied": False,
         "dominated_by": None,
         "curve": entry.looks,
+        "method": entry.facts,
     }
     if verdict is None or entry.status != "finished":
         return shown

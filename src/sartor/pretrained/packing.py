@@ -16,7 +16,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+from torch.overrides import handle_torch_function, has_torch_function
 
+from sartor.pretrained import front
 from sartor.pretrained.chance import kept
 
 NAME = "sartor_packed"
@@ -297,13 +300,33 @@ def attend(
     packing: Packing | None = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' attention interface: packed where the body packed its tokens, torch's own otherwise.
+    """transformers' attention interface: packed where the body packed its tokens, torch's own otherwise. A mode may
+    watch it.
 
     query (1, h, S, d) packed or (B, h, T, d) padded; returns (1, S, h, d) or (B, T, h, d).
     """
+    if has_torch_function((query, key, value)):
+        seen: tuple[Tensor, None] = handle_torch_function(
+            attend,
+            (query, key, value),
+            module,
+            query,
+            key,
+            value,
+            attention_mask,
+            scaling=scaling,
+            dropout=dropout,
+            packing=packing,
+            **more,
+        )
+        return seen
+    ahead = vars(module).get(front.PLACE)
     if packing is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+        if ahead is not None:
+            causal = bool(more.get("is_causal", getattr(module, "is_causal", False)))
+            key, value, attention_mask = front.joined(key, value, attention_mask, causal, ahead)
         found: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **more
         )
@@ -314,8 +337,31 @@ def attend(
     causal = bool(more.get("is_causal", getattr(module, "is_causal", False)))
     sight = Sight(scale, causal, more.get("sliding_window"))
     q, k, v = (t[0].transpose(0, 1) for t in (query, key, value))  # (S, heads, d)
+    if ahead is not None:
+        return _attend_behind(q, k, v, packing, sight, dropout, ahead).unsqueeze(0), None
     out: Tensor = Attention.apply(q, k, v, packing, sight, dropout)  # type: ignore[no-untyped-call]
     return out.unsqueeze(0), None
+
+
+def _attend_behind(
+    q: Tensor, k: Tensor, v: Tensor, packing: Packing, sight: Sight, p: float, ahead: front.Ahead
+) -> Tensor:
+    """(S, h, d) attention in which every query also sees the keys and values ahead."""
+    heads, out = q.shape[1], []
+    keys, values = (t.repeat_interleave(heads // len(t), 0) for t in ahead(k))  # neighbouring heads share one
+    for stretch in packing.stretches:
+        qs, ks, vs = _gathered(stretch, False, q, k, v)
+        first, firsts = (t.repeat(stretch.rows, 1, 1) for t in (keys, values))
+        scores = _scaled(qs, ks.mT, sight.scale).float()
+        ends, far = stretch.ends(heads, torch.float32), _far(stretch.longest, sight)
+        scores = scores if ends is None else scores + ends
+        scores = scores if far is None else scores.masked_fill(far, UNSEEN)
+        scores = torch.cat([_scaled(qs, first.mT, sight.scale).float(), scores], -1)
+        weights = functional.dropout(torch.softmax(scores, -1).to(q.dtype), p)
+        found = torch.bmm(weights, torch.cat([firsts, vs], 1))
+        out.append(found.reshape(-1, found.shape[-1]).index_select(0, stretch.index(heads)[1]))
+    flat = torch.cat(out).view(-1, heads, v.shape[-1])
+    return torch.cat([flat, flat.new_zeros(len(q) - len(flat), *flat.shape[1:])])
 
 
 def mask(*args: Any, attention_mask: Tensor | None = None, **more: Any) -> Tensor | None:

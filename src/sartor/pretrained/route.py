@@ -95,25 +95,18 @@ def entering(blocks: nn.ModuleList, depth: int, hidden: Tensor, lookup: nn.Modul
 
 
 def frozen_depth(blocks: Sequence[nn.Module], run: Any) -> int:
-    """How many blocks from the input on read and hold nothing that moves, found by one pass with a graph.
+    """How many blocks from the input on give what nothing that moves has touched, found by one pass with a graph.
 
-    `run()` makes the pass. A block whose input needs a gradient comes after something that moves.
+    `run()` makes the pass. What a block gives needs a gradient where it reads, holds or is lent something that moves.
     """
     needs: list[bool] = []
-
-    def look(_: nn.Module, args: tuple[Any, ...], words: dict[str, Any]) -> None:
-        needs.append((args[0] if args else words["hidden_states"]).requires_grad)
-
-    handles = [block.register_forward_pre_hook(look, with_kwargs=True) for block in blocks]
+    handles = [
+        block.register_forward_hook(lambda *call: needs.append(hidden_of(call[2]).requires_grad)) for block in blocks
+    ]
     try:
         with torch.enable_grad():
             run()
     finally:
         for handle in handles:
             handle.remove()
-    depth = 0
-    for block, moved in zip(blocks, needs, strict=False):
-        if moved or any(p.requires_grad for p in block.parameters()):
-            break
-        depth += 1
-    return depth
+    return next((depth for depth, moved in enumerate(needs) if moved), len(needs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from sartor.batch import Batch
 from sartor.body import Body, Counterpart, Features
 from sartor.errors import BadInput, SartorError, one_line
-from sartor.pretrained import packing, pooling, route
+from sartor.pretrained import front, packing, pooling, route
 from sartor.pretrained.gate import admit
 
 Pooling = Literal["mean", "native"]
@@ -54,6 +55,8 @@ class TextBody(Body):
         self.list = _block_list(self.model)
         self.first_position = _first_position(self.model)
         self.few: Batch = _few_rows(model.config)
+        self.words = _name_of(self, model.get_input_embeddings())
+        self.room: int = _longest(model, sys.maxsize)
         self.packs = False
         self.packs = self._agrees(self._packed)
         self.enters = self.packs and how == "mean" and self._agrees(self._through_prefix)
@@ -93,6 +96,7 @@ class TextBody(Body):
 
     def _packed(self, batch: Batch) -> Tensor:
         """(B, D) with no padding anywhere."""
+        batch = front.before(batch, self.front, self.room)
         packed = packing.Packing.of(batch.lengths, len(self.blocks()) - batch.depth)
         ordered = batch.take(packed.order)
         with self._entering(packed, ordered):
@@ -100,13 +104,14 @@ class TextBody(Body):
                 with route.unpacking(self.blocks()[-1]):
                     return packed.back(self.model(**self._words(packed, ordered)).logits)
             hidden = self.model(**self._words(packed, ordered)).last_hidden_state[0, : packed.tokens]  # (S, D)
-        first = hidden[packed.lengths.cumsum(0) - packed.lengths].float()
-        means = pooling.row_means(hidden, packed.lengths)
+        hidden, lengths = front.own(hidden, packed, self.front)
+        first = hidden[lengths.cumsum(0) - lengths].float()
+        means = pooling.row_means(hidden, lengths)
         return packed.back(pooling.pooled(means, first, self.config.layer_norm_eps))
 
     def _words(self, packed: packing.Packing, ordered: Batch) -> dict[str, Any]:
         sequences = {name: values for name, values in ordered.sequences.items() if name != "hidden"}
-        return route.packed_words(packed, sequences, self.first_position)
+        return route.packed_words(packed, sequences, self.first_position + self.front.positions)
 
     def _entering(self, packed: packing.Packing, ordered: Batch) -> AbstractContextManager[None]:
         if not ordered.depth:
@@ -118,6 +123,7 @@ class TextBody(Body):
 
     def _padded(self, batch: Batch) -> Tensor:
         """(B, D) of rows padded to the longest of a stretch; the stretches are those that packing would attend in."""
+        batch = front.before(batch, self.front, self.room)
         packed = packing.Packing.of(batch.lengths)
         places = torch.split(torch.arange(len(batch)), [s.rows for s in packed.stretches])
         return packed.back(torch.cat([self._padded_stretch(batch.take(packed.order[some])) for some in places]))
@@ -126,11 +132,14 @@ class TextBody(Body):
         inputs = batch.padded({"input_ids": self.tokenizer.pad_token_id or 0})
         device = next(self.model.parameters()).device
         inputs = {name: values.to(device) for name, values in inputs.items()}
+        if self.front.positions and self.packs:
+            start = self.first_position + self.front.positions
+            inputs["position_ids"] = torch.arange(start, start + inputs["input_ids"].shape[1], device=device)[None]
         if self.how == "native":
             features: Tensor = self.model(**inputs).logits
             return features
-        hidden = self.model(**inputs).last_hidden_state.float()  # (B, T, D)
-        weights = inputs["attention_mask"].float().unsqueeze(-1)  # (B, T, 1)
+        hidden = self.model(**inputs).last_hidden_state[:, self.front.tokens :].float()  # (B, T, D)
+        weights = inputs["attention_mask"][:, self.front.tokens :].float().unsqueeze(-1)  # (B, T, 1)
         means = (hidden * weights).sum(1) / weights.sum(1)
         return pooling.pooled(means, hidden[:, 0], self.config.layer_norm_eps)
 
@@ -321,6 +330,10 @@ def _first_position(model: Any) -> int:
     """The number of a row's first position."""
     tables = [m for name, m in model.named_modules() if name.endswith("position_embeddings")]
     return next((m.padding_idx + 1 for m in tables if getattr(m, "padding_idx", None) is not None), 0)
+
+
+def _name_of(body: nn.Module, module: Any) -> str:
+    return str(next(name for name, m in body.named_modules() if m is module))
 
 
 def _few_rows(config: Any) -> Batch:

@@ -153,7 +153,23 @@ def changed_section(info: Info) -> str:
     if lent := stored.get("lent"):
         needs = f"{count(lent['bytes'])} bytes of {escaped(lent['backbone'])}, content sha256 {escaped(lent['sha256'])}"
         rows += [["Stored", "only what changed; the size above counts what it needs besides"], ["Needs besides", needs]]
-    return f"## What moved\n\n{_table(['What', 'Value'], rows)}{in_plain_peft(stored)}"
+    told = info.get("method") or {}
+    rows += [[_worded(key), count(value)] for key, value in told.items() if not isinstance(value, Mapping)]
+    return f"## What moved\n\n{_table(['What', 'Value'], rows)}{_each(told)}{in_plain_peft(stored)}"
+
+
+def _each(told: Info) -> str:
+    """What a method says of each of its layers: ranks, for one that chooses them."""
+    tables = {key: value for key, value in told.items() if isinstance(value, Mapping)}
+    made = [
+        _table(["Layer", _worded(key)], [[escaped(name), count(n)] for name, n in value.items()])
+        for key, value in tables.items()
+    ]
+    return "".join(f"\n\n{table}" for table in made)
+
+
+def _worded(key: str) -> str:
+    return escaped(key.replace("_", " ").capitalize(), 60)
 
 
 def in_plain_peft(stored: Info) -> str:
