@@ -42,6 +42,8 @@ CASES = {
     "one row for two": case(size=1, max_steps=20, eval_steps=10, head_start="solved"),
     "clipped": case(max_grad_norm=0.1),
     "resumed": case(resume=True),
+    "adalora": case("adalora:init_r=4,target_r=2,tfinal=2", resume=True),
+    "prompts": case("prompt_tuning:num_virtual_tokens=4"),
     "sharded": case(fsdp=True),
     "sharded lora": case("lora:r=4", fsdp=True, head_start="solved"),
     "sharded accumulation": case(fsdp=True, size=2, gradient_accumulation_steps=2),
@@ -49,6 +51,8 @@ CASES = {
     "sharded penalty": case(fsdp=True, penalty=True, size=2, gradient_accumulation_steps=2),
     "sharded, one row for two": case(size=1, max_steps=20, eval_steps=10, fsdp=True),
     "sharded resumed": case(fsdp=True, resume=True),
+    "sharded adalora": case("adalora:init_r=4,target_r=2,tfinal=2", fsdp=True, resume=True),
+    "sharded prefixes": case("prefix_tuning:num_virtual_tokens=4", fsdp=True),
     "sharded clipped": case(fsdp=True, max_grad_norm=0.1),
 }
 
