@@ -74,7 +74,10 @@ def finetune(
 ) -> FinetuneResult:
     """Train one recipe on the training part, keep its best weights by held-out loss, score it once on the test part.
 
-    `save`: the result merged into its backbone, or only what changed on it; none: merged where possible.
+    data    a file, a table; or several data sets that are learned together, one body and a head each: a list of paths,
+            or a dict of name to path, table or `{"data": ..., "target": ..., "task": ...}`
+    save    the result merged into its backbone, or only what changed on it; none: merged where possible
+
     Processes that torchrun or `accelerate launch` started train together; the first writes, all return its result.
     `resume` goes on from the last checkpoint that a run of the same recipe kept in `out`, and ends with the same bits
     as a run that nothing stopped. One is kept at every look, every half minute, and when the run is interrupted.

@@ -1,0 +1,101 @@
+"""A saved bundle as the network to go on from: intermediate-task transfer (Phang et al. 2018, arXiv 1811.01088).
+
+Its body with all it has learned; its head stays behind. What it was trained on is not asked for again: only keep in mind
+that rows it has learned from are no test of what comes after.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from sartor import part as parts
+from sartor.backbone import Backbone
+from sartor.errors import BadInput
+from sartor.part import learned
+
+if TYPE_CHECKING:
+    from sartor.body import Body
+
+RECIPE, MANIFEST = "sartor/recipe.json", "sartor/manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleBackbone(Backbone):
+    """The body of the bundle in the folder `path`, verified by the hash of its manifest, which lists every file's."""
+
+    path: str = ""
+    """The folder that `sartor finetune` or `sartor position` wrote, such as runs/reviews/bundle."""
+    of: Backbone | None = learned(None)
+    """The backbone that the bundle was trained from: it knows how to open what was saved."""
+    sha256: str = learned("")
+
+    def __post_init__(self) -> None:
+        if self.path and self.of is None:
+            folder = Path(self.path).expanduser()
+            object.__setattr__(self, "of", _origin(folder))
+            object.__setattr__(self, "sha256", _hash(folder))
+
+    @property
+    def reads(self) -> frozenset[str]:  # type: ignore[override]
+        return self._origin().reads
+
+    @property
+    def layouts(self) -> frozenset[str]:  # type: ignore[override]
+        return self._origin().layouts
+
+    def build(self, layout: str, fresh: bool = False) -> Body:
+        from sartor.bundle import verify
+
+        if fresh:
+            return self._origin().build(layout, fresh=True)
+        folder, origin = Path(self.path).expanduser(), self._origin()
+        verify(folder)
+        if _hash(folder) != self.sha256:
+            fix = "start again, or bring back the bundle that was there"
+            raise BadInput(
+                "BACKBONE_CHANGED", "another bundle lies here than the run began from", fix=fix, where=self.path
+            )
+        return origin.reopen(folder, layout)
+
+    def reopen(self, folder: Path, layout: str) -> Body:
+        return self._origin().reopen(folder, layout)
+
+    def _origin(self) -> Backbone:
+        if self.of is None:
+            fix = "write --backbone bundle:path=FOLDER, such as bundle:path=runs/reviews/bundle"
+            raise BadInput("BACKBONE_PATH", "the bundle has no path", fix=fix)
+        return self.of
+
+
+def _origin(folder: Path) -> Backbone:
+    """The backbone in the recipe of the bundle. Raises `BadInput` where there is none."""
+    recipe = _read(folder, RECIPE)
+    if "baseline" in recipe:
+        name = recipe["baseline"].get("part")
+        fix = "give the bundle of a network, such as one that `sartor finetune` wrote"
+        raise BadInput(
+            "BACKBONE_BASELINE", f"the bundle is of the baseline {name}, which has no body", fix=fix, where=str(folder)
+        )
+    return cast(Backbone, parts.part_from_json("backbones", recipe["backbone"]))
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / name).read_text("utf-8"))
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict):
+        fix = "give the folder that `sartor finetune` or `sartor position` wrote, such as runs/NAME/bundle"
+        raise BadInput("BUNDLE_NONE", f"this is no Sartor bundle: {name} cannot be read", fix=fix, where=str(folder))
+    return found
+
+
+def _hash(folder: Path) -> str:
+    """sha256 of the manifest."""
+    import hashlib
+
+    _read(folder, MANIFEST)
+    return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
