@@ -106,8 +106,8 @@ def _within(table: Table, hints: Hints, task: str | None, given: Mapping[str, An
         return {}
     reading = cast(Task, parts.part("tasks", task)).reading
     found = reading.apart(table)
-    parts = {name: reading.apart(open_table(part)) for name, part in given.items() if found and part is not None}
-    sides = {name: {which: tables.get(name) for which, tables in parts.items()} for name in found}
+    others = {name: reading.apart(open_table(part)) for name, part in given.items() if found and part is not None}
+    sides = {name: {which: tables.get(name) for which, tables in others.items()} for name in found}
     return {
         name: Source(table, hints, validation=sides[name].get("validation"), test=sides[name].get("test"))
         for name, table in found.items()

@@ -1,7 +1,7 @@
 """A saved bundle as the network to go on from: intermediate-task transfer (Phang et al. 2018, arXiv 1811.01088).
 
-Its body with all it has learned; its head stays behind. What it was trained on is not asked for again: only keep in mind
-that rows it has learned from are no test of what comes after.
+Its body with all it has learned; its head stays behind. Rows that it was trained on are no honest test of what is
+trained from it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class BundleBackbone(Backbone):
 
     path: str = ""
     """The folder that `sartor finetune` or `sartor position` wrote, such as runs/reviews/bundle."""
-    of: Backbone | None = learned(None)
+    of: Backbone | None = learned(None)  # noqa: RUF009
     """The backbone that the bundle was trained from: it knows how to open what was saved."""
     sha256: str = learned("")
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Words = NDArray[np.uint64]
+Integers = NDArray[np.int64]
 PASSES = 7_367_787
 """Tells the order of a group's passes from the order of an epoch."""
 
@@ -54,28 +55,26 @@ def tempered(rows: Tensor, group: Tensor, alpha: float, seed: int, epoch: int) -
     return torch.from_numpy(np.sort(np.concatenate(found)))
 
 
-def _counts(sizes: NDArray[np.int64], alpha: float) -> NDArray[np.int64]:
+def _counts(sizes: Integers, alpha: float) -> Integers:
     """(K,) rows of each group in an epoch: whole numbers with the sum of the sizes, at least one of each there is."""
     shares = np.where(sizes > 0, np.maximum(sizes, 1).astype(np.float64) ** alpha, 0.0)
     exact = shares / shares.sum() * sizes.sum()
-    counts = np.maximum(np.floor(exact + 1e-9), sizes > 0).astype(np.int64)
+    counts: Integers = np.maximum(np.floor(exact + 1e-9), sizes > 0).astype(np.int64)
     order = np.argsort(counts - exact, kind="stable")
     counts[order[: max(0, int(sizes.sum() - counts.sum()))]] += 1
     return counts
 
 
-def _stretch(
-    places: NDArray[np.int64], rows: NDArray[np.int64], start: int, count: int, seed: int
-) -> NDArray[np.int64]:
+def _stretch(places: Integers, rows: Integers, start: int, count: int, seed: int) -> Integers:
     """`count` of `places` from number `start` on of an endless line of passes, each in an order of its own."""
     first, last = start // len(places), (start + count - 1) // len(places)
     numbers = rows[places].astype(np.uint64)
     passes = [places[np.argsort(mixed(seed, PASSES, n, numbers), kind="stable")] for n in range(first, last + 1)]
-    found: NDArray[np.int64] = np.concatenate(passes)[start - first * len(places) :][:count]
+    found: Integers = np.concatenate(passes)[start - first * len(places) :][:count]
     return found
 
 
-def _again(rows: NDArray[np.int64]) -> Words:
+def _again(rows: Integers) -> Words:
     """(N,) how often each row came before."""
     order = np.argsort(rows, kind="stable")
     ordered = rows[order]
