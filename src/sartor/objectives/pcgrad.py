@@ -10,6 +10,8 @@ gradient is put together once. Only the body is shared: the head keeps the plain
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -54,8 +56,8 @@ class PCGrad(Objective):
         out = {}
         for name in names:
             weights = shares if name.startswith(SHARED) else np.ones(len(gradients))
-            found = [(found[name], float(w)) for found, w in zip(gradients, weights, strict=True) if name in found]
-            out[name] = sum(g * w for g, w in found[1:]) + found[0][0] * found[0][1]
+            each = [found[name] * float(w) for found, w in zip(gradients, weights, strict=True) if name in found]
+            out[name] = functools.reduce(operator.add, each)
         return out
 
     def facts(self, net: Network, task: Task) -> dict[str, Any]:

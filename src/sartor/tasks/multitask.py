@@ -119,12 +119,14 @@ class Multitask(Task):
         return self.with_settings(names=tuple(found), tasks=tasks)
 
     def encode(self, rows: Rows, body: Body) -> Batch:
+        import torch
+
         parts = []
         for k, (name, task) in enumerate(self.members.tasks(self).items()):
             where = sets.places(rows, name)
             if len(where):
                 parts.append((k, where, task.encode(sets.one(rows, name), body)))
-        return _mixed(parts)
+        return replace(_mixed(parts), rows=torch.from_numpy(rows.numbers))
 
     def head(self, body: Body) -> nn.Module:
         import torch
