@@ -21,6 +21,11 @@ class Beside(nn.Module):
         self.values = nn.Parameter(values)
         self.learning_rate = learning_rate
 
+    def forward(self, places: Tensor) -> Tensor:
+        """(B,) the value at each of `places` (B,)."""
+        found: Tensor = self.values[places]
+        return found
+
 
 class Network(nn.Module):
     """What is trained: features by the body, outputs by the head; and `beside`, where the objective learns too.

@@ -46,11 +46,9 @@ class Uncertainty(Objective):
         return Beside(torch.zeros(max(1, len(task.members.tasks(task)))), self.learning_rate)
 
     def __call__(self, net: Network, task: Task, batch: Batch) -> Tensor:
-        from sartor.engine.devices import full
-
         assert net.beside is not None
         losses = self.of(net, task, batch)
-        s = full(net.beside.values)[task.members.places(task, batch).to(losses.device)]
+        s = net.beside(task.members.places(task, batch).to(losses.device))
         weighed: Tensor = (-s).exp() * losses + s / 2
         return weighed
 
