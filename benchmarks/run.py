@@ -122,8 +122,17 @@ def audit(asked: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-KINDS = {"startup": startup, "position": position, "engine": engine, "audit": audit}
-TABLED = ("engine", "audit")
+def multitask(asked: dict[str, Any]) -> dict[str, Any]:
+    """Several tasks trained together against each trained alone: quality task by task, parameters, time."""
+    import together
+
+    found = together.together(asked)
+    print(together.table(found))
+    return found
+
+
+KINDS = {"startup": startup, "position": position, "engine": engine, "audit": audit, "multitask": multitask}
+TABLED = ("engine", "audit", "multitask")
 """Kinds that print a table of their own; the numbers behind it are in the results file."""
 
 if __name__ == "__main__":

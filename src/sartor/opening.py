@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from sartor import part as parts
+from sartor.backbone import Backbone
 from sartor.data import joint, sets
 from sartor.data.checks import Problem, require_clean
 from sartor.data.hints import Hints
@@ -69,6 +71,26 @@ def open_data(data: Any, hints: Hints, task: str | None, validation: Any, test: 
     table = open_table(data)
     apart = _within(table, hints, task, {"validation": validation, "test": test})
     return _together(apart, task, seed) if apart else _alone(Source(table, hints, task, validation, test), seed)
+
+
+def aware(opening: Opening, backbones: Iterable[Backbone]) -> Opening:
+    """The opening with a warning for each backbone that has seen the same data before, parted otherwise: what is held
+    out now it may have been trained on."""
+    now = opening.facts()
+    found = {}
+    for name, told in ((b.spelled(), told) for b in backbones for told in b.trained_on()):
+        seen = sorted(_places(now) & _places(told))
+        if seen and told.get("fingerprint") != now["fingerprint"]:
+            message = f"{name} was trained on rows of {', '.join(seen)}, parted otherwise: it may know what is held out"
+            fix = "hold out rows that it has never seen"
+            found[message] = Problem("BACKBONE_SEEN", "warning", message, fix, len(opening.split.train))
+    return replace(opening, warnings=(*opening.warnings, *found.values()))
+
+
+def _places(facts: Mapping[str, Any]) -> set[str]:
+    """Where data came from, of several data sets each one's; a table in memory comes from nowhere."""
+    names = [str(one["source"]) for one in facts.get("sets", {}).values()] or [str(facts.get("source"))]
+    return {os.path.abspath(n) if os.path.exists(n) else n for n in names if os.path.exists(n) or ":" in n}
 
 
 def _alone(source: Source, seed: int, twin: Split | None = None) -> Opening:

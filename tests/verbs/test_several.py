@@ -373,3 +373,16 @@ def test_a_bundle_is_the_backbone_of_the_next_run(sartor: Run, files: Path, fold
     done = sartor(*asked)
     assert done.code == 0, done.err
     assert Bundle.load("runs/next/bundle").recipe["backbone"]["of"]["part"] == "encoder"
+
+
+def test_a_backbone_that_may_know_what_is_held_out_is_told_of(sartor: Run, files: Path, tiny_encoder: Path) -> None:
+    first = ["finetune", "topic.csv", "--method=probe", f"--backbone=encoder:path={tiny_encoder},pooling=mean"]
+    assert sartor(*first, "--out=runs/first").code == 0
+    again = ["finetune", "topic.csv", "--method=probe", "--backbone=bundle:path=runs/first/bundle", "--json"]
+    same = json.loads(sartor(*again, "--out=runs/same").out)["result"]["warnings"]
+    other = json.loads(sartor(*again, "--seed=7", "--out=runs/other").out)["result"]["warnings"]
+    assert same == []
+    assert other == [
+        f"bundle:path=runs/first/bundle was trained on rows of {files / 'topic.csv'}, parted otherwise: "
+        "it may know what is held out"
+    ]

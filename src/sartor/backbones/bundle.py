@@ -7,6 +7,7 @@ trained from it.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -19,7 +20,7 @@ from sartor.part import learned
 if TYPE_CHECKING:
     from sartor.body import Body
 
-RECIPE, MANIFEST = "sartor/recipe.json", "sartor/manifest.json"
+RECIPE, CARD, MANIFEST = "sartor/recipe.json", "sartor/card.json", "sartor/manifest.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,19 +47,27 @@ class BundleBackbone(Backbone):
     def layouts(self) -> frozenset[str]:  # type: ignore[override]
         return self._origin().layouts
 
+    def origin(self) -> str:
+        return self.path
+
+    def trained_on(self) -> Sequence[Mapping[str, Any]]:
+        told = _read(Path(self.path).expanduser(), CARD).get("data")
+        return (*([told] if isinstance(told, dict) else []), *self._origin().trained_on())
+
     def build(self, layout: str, fresh: bool = False) -> Body:
         from sartor.bundle import verify
+        from sartor.saving import is_changed
 
         if fresh:
             return self._origin().build(layout, fresh=True)
-        folder, origin = Path(self.path).expanduser(), self._origin()
+        folder = Path(self.path).expanduser()
         verify(folder)
         if _hash(folder) != self.sha256:
             fix = "start again, or bring back the bundle that was there"
             raise BadInput(
                 "BACKBONE_CHANGED", "another bundle lies here than the run began from", fix=fix, where=self.path
             )
-        return origin.reopen(folder, layout)
+        return _folded(folder, layout) if is_changed(folder) else self._origin().reopen(folder, layout)
 
     def reopen(self, folder: Path, layout: str) -> Body:
         return self._origin().reopen(folder, layout)
@@ -68,6 +77,24 @@ class BundleBackbone(Backbone):
             fix = "write --backbone bundle:path=FOLDER, such as bundle:path=runs/reviews/bundle"
             raise BadInput("BACKBONE_PATH", "the bundle has no path", fix=fix)
         return self.of
+
+
+def _folded(folder: Path, layout: str) -> Body:
+    """The body of a bundle that keeps only what changed, its method folded in."""
+    from sartor.recipe import Recipe
+    from sartor.saving import reopen
+
+    made = Recipe.from_json(_read(folder, RECIPE))
+    net = reopen(folder, made)
+    made.method.merge(net)
+    fix = f"train from {made.backbone.spelled()}"
+    if net.inserted():
+        message = f"what {made.method.name} inserted does not fold into the body"
+        raise BadInput("BACKBONE_INSERTED", message, fix=fix, where=str(folder))
+    if made.task.layout != layout:
+        message = f"what changed is kept for answers by {made.task.layout}, and those by {layout} are asked for"
+        raise BadInput("BACKBONE_LAYOUT", message, fix=f"{fix}, or save the bundle merged", where=str(folder))
+    return net.body
 
 
 def _origin(folder: Path) -> Backbone:

@@ -14,7 +14,7 @@ from sartor.engine import launch
 from sartor.engine.progress import Progress
 from sartor.method import Method
 from sartor.objective import Objective
-from sartor.opening import Opening, open_data
+from sartor.opening import Opening, aware, open_data
 from sartor.recipe import Recipe, plan_from
 from sartor.run_folder import RunFolder
 
@@ -92,6 +92,7 @@ def finetune(
         objective=cast(Objective, parts.part("objectives", objective)),
         plan=plan_from({"seed": seed, **(plan or {})}),
     )
+    opening = aware(opening, [recipe.backbone])
     if dry_run:
         return FinetuneResult(Path(out), _dry(opening, recipe, out))
     from sartor.report.card import card
