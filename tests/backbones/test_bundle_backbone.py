@@ -13,8 +13,9 @@ import torch
 from sartor.backbone import Backbone
 from sartor.bundle import Bundle, save_baseline, save_network
 from sartor.errors import BadInput
-from sartor.network import reopen
 from sartor.part import part, part_from_json
+from sartor.recipe import Recipe
+from sartor.saving import reopen
 from text_samples import labelled, measured, task_of
 from tiny_runs import begun, recipe, same_bits, steps
 
@@ -38,7 +39,7 @@ def refusal(call: Callable[[], object], folder: Path) -> str:
 
 def test_its_body_is_the_trained_one(folder: Path) -> None:
     made, bundle = backbone(folder), Bundle.load(folder)
-    trained = reopen(bundle.task, made.of, folder).body.state_dict()
+    trained = reopen(folder, Recipe.from_json(bundle.recipe)).body.state_dict()
     assert same_bits(made.build("row").state_dict(), trained)
     untrained = made.of.build("row").state_dict()
     assert not same_bits(trained, untrained)
