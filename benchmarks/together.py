@@ -46,12 +46,16 @@ class Parts:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run cost, and how often it answered each test row of each task right (seeds come on top)."""
+    """Whether each test row of each task is answered right, and what the run cost.
+
+    best   the step whose weights were kept: a run that is best at its very end may have been cut short
+    """
 
     right: dict[str, Any]
     seconds: float
     cpu_seconds: float
     steps: int
+    best: int
     parameters: int
     trained_parameters: int
     facts: dict[str, Any]
@@ -65,9 +69,14 @@ def together(asked: dict[str, Any]) -> dict[str, Any]:
         for name, way in sides if seed % 2 == 0 else reversed(sides):
             made = _alone(sets, asked, seed) if way is None else [_joint(sets, asked, way, seed)]
             found[name].append(made)
+            best = [f"{one.best}/{one.steps}" for one in made]
             said = {task: round(100 * float(right.mean()), 2) for one in made for task, right in one.right.items()}
             took = sum(one.cpu_seconds for one in made)
-            print(f"seed {seed} {name}: {said}, {took:.0f} CPU seconds", file=sys.stderr, flush=True)
+            print(
+                f"seed {seed} {name}: {said}, best at {', '.join(best)}, {took:.0f} CPU seconds",
+                file=sys.stderr,
+                flush=True,
+            )
     return {
         **asked,
         "load_average": os.getloadavg(),
@@ -81,7 +90,7 @@ def together(asked: dict[str, Any]) -> dict[str, Any]:
 
 def _parts(pool: Material, asked: Mapping[str, Any]) -> Parts:
     first, second = asked["train"], asked["train"] + asked["validation"]
-    spans = ((0, first), (first, second), (second, len(pool)))
+    spans = ((0, first), (first, second), (second, min(second + asked["test"], len(pool))))
     return Parts(pool.task, *(pool.rows.take(np.arange(*span)) for span in spans))
 
 
@@ -114,7 +123,8 @@ def _trained(
     seconds, spent = time.perf_counter() - began, time.process_time() - cpu
     facts = recipe.objective.facts(run.net, task) if run.net.beside is not None else {}
     moved = sum(w.numel() for w in run.net.trainable().values())
-    return Trained(dict(_right(run, sets)), seconds, spent, run.done, _served(run.net), moved, facts)
+    best = min(run.losses, key=lambda known: known[1])[0]
+    return Trained(dict(_right(run, sets)), seconds, spent, run.done, best, _served(run.net), moved, facts)
 
 
 def _served(net: Network) -> int:
@@ -158,7 +168,7 @@ def _summary(seeds: list[list[Trained]]) -> dict[str, Any]:
     accuracy = {
         name: [100 * float(right.mean()) for right in (_of(s, name) for s in seeds)] for name in _names(seeds[0])
     }
-    told: dict[str, Any] = {"accuracy_percent": accuracy}
+    told: dict[str, Any] = {"accuracy_percent": accuracy, "best_steps": [[one.best for one in seed] for seed in seeds]}
     for key in ("seconds", "cpu_seconds", "steps", "parameters", "trained_parameters"):
         sums = [sum(getattr(one, key) for one in seed) for seed in seeds]
         told[key] = {"mean": float(np.mean(sums)), "low": min(sums), "high": max(sums)}

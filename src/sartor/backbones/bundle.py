@@ -60,14 +60,14 @@ class BundleBackbone(Backbone):
 
         if fresh:
             return self._origin().build(layout, fresh=True)
-        folder = Path(self.path).expanduser()
+        folder, origin = Path(self.path).expanduser(), self._origin()
         verify(folder)
         if _hash(folder) != self.sha256:
             fix = "start again, or bring back the bundle that was there"
             raise BadInput(
                 "BACKBONE_CHANGED", "another bundle lies here than the run began from", fix=fix, where=self.path
             )
-        return _folded(folder, layout) if is_changed(folder) else self._origin().reopen(folder, layout)
+        return _folded(folder, layout) if is_changed(folder) else origin.reopen(folder, layout)
 
     def reopen(self, folder: Path, layout: str) -> Body:
         return self._origin().reopen(folder, layout)
