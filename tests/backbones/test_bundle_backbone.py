@@ -79,6 +79,30 @@ def test_a_bundle_from_a_bundle_is_a_backbone_too(folder: Path, tmp_path: Path) 
     assert same_bits(second.build("row").state_dict(), made.backbone.build("row").state_dict())
 
 
+@pytest.mark.parametrize("method", ["lora:r=2", "adapter"])
+def test_a_bundle_of_what_changed_is_folded_or_refused(tiny_encoder: Path, tmp_path: Path, method: str) -> None:
+    rows = labelled(20)
+    run, encoded = begun(recipe(tiny_encoder, rows, method, max_steps=3), rows)
+    list(steps(run, encoded))
+    with torch.no_grad():
+        expected = run.net.body(encoded)
+    folder = save_network(tmp_path / "bundle", run.net, run.recipe, rows.schema, {}, "", "changed")
+    if method == "adapter":
+        assert refusal(lambda: backbone(folder).build("row"), folder) == (
+            "error[BACKBONE_INSERTED]: bundle: what adapter inserted does not fold into the body. "
+            f"Fix: train from {run.recipe.backbone.spelled()}."
+        )
+        return
+    made = backbone(folder)
+    body = made.build("row").eval()
+    assert body.state_dict().keys() == made.of.build("row").state_dict().keys()
+    with torch.no_grad():
+        torch.testing.assert_close(body(encoded), expected, rtol=0, atol=1e-5)
+    assert refusal(lambda: made.build("token"), folder).startswith(
+        "error[BACKBONE_LAYOUT]: bundle: what changed is kept"
+    )
+
+
 def test_changed_weights_are_refused(folder: Path) -> None:
     made = backbone(folder)
     with (folder / "model.safetensors").open("r+b") as file:

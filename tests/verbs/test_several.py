@@ -206,6 +206,45 @@ def test_what_a_bundle_of_several_tasks_cannot_answer(bundle: Bundle) -> None:
     )
 
 
+def test_what_changed_alone_is_kept_and_each_task_leaves_it(tiny_encoder: Path, tmp_path: Path) -> None:
+    done = run(tiny_encoder, tmp_path / "run", save="changed")
+    bundle = Bundle.load(done.result["bundle"])
+    assert (bundle.path / "adapter_model.safetensors").is_file()
+    expected = bundle.only("topic").predict(TEXTS)
+    saved = bundle.only("topic", tmp_path / "topic")
+    assert (saved.path / "adapter_model.safetensors").is_file()
+    for answer, known in zip(saved.predict(TEXTS), expected, strict=True):
+        assert answer["probabilities"] == pytest.approx(known["probabilities"], abs=1e-6)
+
+
+def test_a_bundle_of_several_tasks_is_shown_in_a_few_lines(folder: Path) -> None:
+    from sartor.verbs.show import show
+
+    told = show(str(folder / "bundle"))
+    assert "task        multitask (alpha=1.0, names=['topic', 'cost'], tasks=classification+regression)" in told.text
+    assert max(len(line) for line in told.text.splitlines()) < 200
+
+
+def test_candidates_for_several_tasks_are_raced(tiny_encoder: Path, tmp_path: Path) -> None:
+    from sartor.verbs.position import position
+
+    rows = [{"task": "topic", **row} for row in topic().to_dict("records")]
+    rows += [{"task": "cost", "label": row["price"], "text": row["item"]} for row in cost().to_dict("records")]
+    racing = [f"encoder:path={tiny_encoder},pooling=mean+{method}" for method in ("probe", "lora:r=2@1e-3")]
+    done = position(
+        rows,
+        task="multitask",
+        target="label",
+        budget=40.0,
+        candidates=racing,
+        plan={"max_steps": 6},
+        out=tmp_path / "run",
+    )
+    assert done.result["headline"] == "mean_loss"
+    assert len([c for c in done.result["candidates"] if c["status"] == "finished"]) >= 1
+    assert {a["task"] for a in done.bundle.predict([{"task": "cost", "text": "a saw"}])} == {"cost"}
+
+
 def test_one_table_whose_rows_name_their_task_is_several_data_sets(tiny_encoder: Path, tmp_path: Path) -> None:
     rows = [{"task": "topic", **row} for row in topic().to_dict("records")]
     rows += [{"task": "cost", "label": row["price"], "text": row["item"]} for row in cost().to_dict("records")]
