@@ -169,6 +169,15 @@ def method_costs(asked: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def multitask(asked: dict[str, Any]) -> dict[str, Any]:
+    """Several tasks trained together against each trained alone: quality task by task, parameters, time."""
+    import together
+
+    found = together.together(asked)
+    print(together.table(found))
+    return found
+
+
 KINDS = {
     "startup": startup,
     "position": position,
@@ -176,8 +185,9 @@ KINDS = {
     "audit": audit,
     "methods": methods,
     "method_costs": method_costs,
+    "multitask": multitask,
 }
-TABLED = ("engine", "audit", "methods", "method_costs")
+TABLED = ("engine", "audit", "methods", "method_costs", "multitask")
 """Kinds that print a table of their own; the numbers behind it are in the results file."""
 
 if __name__ == "__main__":

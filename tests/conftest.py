@@ -78,5 +78,19 @@ def tiny_distilbert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_models.distilbert(tmp_path_factory.mktemp("models") / "distilbert")
 
 
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a bundle that was trained for a few steps from the tiny BERT."""
+    from sartor.bundle import save_network
+    from text_samples import labelled
+    from tiny_runs import begun, recipe, steps
+
+    rows = labelled(24)
+    run, encoded = begun(recipe(tiny_encoder, rows, max_steps=4, learning_rate=1e-3), rows)
+    list(steps(run, encoded))
+    folder = tmp_path_factory.mktemp("bundles") / "bundle"
+    return save_network(folder, run.net, run.recipe, rows.schema, {}, "# tiny\n")
+
+
 def _state(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"

@@ -25,7 +25,7 @@ ROWS = (
     "bundle weigh saving peft_format effort",
     "engine",
     "pretrained classical",
-    "task reading backbone method objective compressor baseline recipe network body batch predictions wrapping",
+    "task reading members backbone method objective compressor baseline recipe network body batch predictions wrapping",
     "data part errors spelling config run_folder disk candidates",
 )
 """From the top down. `candidates` is data; `sartor` itself only names its public words."""

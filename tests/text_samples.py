@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from sartor.data.rows import Column, Kind, Rows, Schema
+from sartor.data.sets import join
 from sartor.task import Task
 from sartor.tasks.classification import Classification
+from sartor.tasks.multitask import Multitask
 from sartor.tasks.regression import Regression
 
 TOPICS = {
@@ -67,16 +69,28 @@ def paired(count: int = 160, seed: int = 0) -> Rows:
     return table(columns, {"text": "text", "reply": "text", "label": "category"}, "label")
 
 
+def several(count: int = 120, seed: int = 0) -> Rows:
+    """Rows of three data sets in turn: one label, a number, several labels; the first two have the same columns."""
+    sizes = {"topic": count - 2 * (count // 3), "cost": count // 3, "tags": count // 3}
+    made = {"topic": labelled, "cost": measured, "tags": tagged}
+    joined = join({name: made[name](size, seed) for name, size in sizes.items()})
+    return joined.take(np.random.default_rng(seed).permutation(count))
+
+
 KINDS = {"one label": labelled, "several labels": tagged, "a number": measured, "text pairs": paired}
 
 
 def task_of(rows: Rows) -> Task:
+    if rows.schema.members:
+        return Multitask().learn(rows)
     number = rows.schema.kind("label") == "number"
     return (Regression() if number else Classification()).learn(rows)
 
 
 def served(rows: Rows) -> Rows:
     """The rows as they come without their target."""
+    if rows.schema.members:
+        return rows.untargeted()
     kinds: dict[str, Kind] = {name: rows.schema.kind(name) for name in rows.schema.inputs}
     return table({name: list(rows.column(name)) for name in kinds}, kinds, None)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sartor.part import Part
 
@@ -27,6 +28,10 @@ class Backbone(Part):
     def origin(self) -> str:
         """What everybody calls it: a name on the hub, or a folder; empty where its weights come from nowhere."""
         return ""
+
+    def trained_on(self) -> Sequence[Mapping[str, Any]]:
+        """The data that it was trained on before, as `Opening.facts` told them then; where nobody knows, none."""
+        return ()
 
     @abstractmethod
     def build(self, layout: str, fresh: bool = False) -> Body:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -77,3 +78,20 @@ class Batch:
             full[inside] = values.long()
             out[name] = full
         return out
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """The rows of all, one batch after the other, without targets; what one of them has no values of is zero there."""
+    lengths = torch.cat([batch.lengths for batch in batches])
+    offsets = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
+    sequences = _filled([(batch.sequences, int(batch.offsets[-1])) for batch in batches])
+    dense = _filled([(batch.dense, len(batch)) for batch in batches])
+    return Batch(torch.cat([batch.rows for batch in batches]), offsets, sequences, dense)
+
+
+def _filled(parts: Sequence[tuple[dict[str, Tensor], int]]) -> dict[str, Tensor]:
+    like = {name: values for arrays, _ in parts for name, values in arrays.items()}
+    return {
+        name: torch.cat([arrays.get(name, some.new_zeros(count, *some.shape[1:])) for arrays, count in parts])
+        for name, some in like.items()
+    }

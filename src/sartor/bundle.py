@@ -18,15 +18,16 @@ import json
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sartor import part as parts
-from sartor.data.rows import Rows, Schema
+from sartor.data import sets
+from sartor.data.rows import TASK, Rows, Schema
 from sartor.data.schema import narrowed
 from sartor.disk import sync
-from sartor.errors import BadInput
+from sartor.errors import BadInput, did_you_mean
 from sartor.predictions import Predictions
 from sartor.recipe import Recipe
 from sartor.task import Task
@@ -64,11 +65,32 @@ class Bundle:
         return cls(folder, task, schema, recipe, _read(folder / "sartor/card.json"), answer)
 
     def predict(self, rows: Any) -> list[dict[str, Any]]:
-        """One dict per row: `prediction`, and `probabilities` by label where there are any.
+        """One dict per row: `prediction`, and `probabilities` by label where there are any; `task` where a bundle has
+        several, of which each row must name one in a column of that name.
 
         `rows`: texts, dicts, a pandas, pyarrow or `datasets` table, or a file that `sartor.data.read` can read.
         """
-        return as_dicts(self.answer(self.rows(rows)))
+        asked = self.rows(rows)
+        said = self.answer(asked)
+        shares = self.task.members.shares(self.task, said, asked)
+        if not shares:
+            return as_dicts(said)
+        each = {name: iter(as_dicts(share.said)) for name, share in shares.items()}
+        return [{TASK: name, **next(each[name])} for name in asked.columns[TASK]]
+
+    def only(self, name: str, out: str | Path | None = None) -> Bundle:
+        """One of the tasks of a bundle that has several, as a bundle of its own; with `out` written there, where it
+        loads in plain transformers like any other. Raises `BadInput` for a name that is none of its tasks."""
+        tasks = self.task.members.tasks(self.task)
+        if name not in tasks:
+            fix = did_you_mean(name, tasks) if tasks else "leave the name out"
+            of = "" if tasks else ", for it has only one"
+            raise BadInput("TASK_UNKNOWN", f"the bundle has no task called '{name}'{of}", fix=fix, where=str(self.path))
+        schema, recipe = self.schema.members[name], {**self.recipe, "task": tasks[name].to_json()}
+        alone = replace(
+            self, task=tasks[name], schema=schema, recipe=recipe, answer=functools.partial(_one, self, name)
+        )
+        return alone if out is None else Bundle.load(_save_one(Path(out), self, alone, name))
 
     def rows(self, source: Any) -> Rows:
         """Any source of data in the shape this bundle was trained on."""
@@ -78,6 +100,9 @@ class Bundle:
             return source
         if isinstance(source, Sequence) and not isinstance(source, str) and source and isinstance(source[0], str):
             names = self.schema.reading("text")
+            if self.schema.members:
+                fix = f"ask for one of them: bundle.only('{next(iter(self.schema.members))}').predict(...)"
+                raise BadInput("PREDICT_ROWS", "plain texts do not say which task they are for", fix=fix)
             if len(names) != 1:
                 fix = f"give dicts with the keys: {', '.join(self.schema.inputs)}"
                 raise BadInput("PREDICT_ROWS", "plain texts fit only a bundle that reads one text column", fix=fix)
@@ -163,6 +188,32 @@ def open_together(bundles: Sequence[Bundle]) -> list[Callable[[Rows], Prediction
     nets = saving.reopen_together([(b.path, recipe) for b, recipe in made])
     known = {id(b): network_answer(net, recipe.task) for (b, recipe), net in zip(made, nets, strict=True)}
     return [known.get(id(b), b.answer) for b in bundles]
+
+
+def _one(bundle: Bundle, name: str, rows: Rows) -> Predictions:
+    """What a bundle of several tasks answers to rows of one of them."""
+    together = sets.join({name: rows})
+    said = bundle.answer(together)
+    return replace(bundle.task.members.shares(bundle.task, said, together)[name].said, rows=rows.numbers)
+
+
+def _save_one(folder: Path, whole: Bundle, alone: Bundle, name: str) -> Path:
+    """Write one task of a bundle by itself: the body, and of the head the outputs that are this task's."""
+    from torch import nn
+
+    from sartor import saving
+
+    made, recipe = Recipe.from_json(whole.recipe), Recipe.from_json(alone.recipe)
+    net = saving.reopen(whole.path, made)
+    own, weights = made.task.members.outputs(made.task)[name], net.head.state_dict()
+    net.head = nn.Linear(net.body.width, own.stop - own.start)
+    net.head.load_state_dict({part: values[own] for part, values in weights.items()})
+    card = {key: value for key, value in whole.card.items() if key != "tasks"}
+    card |= {**whole.card.get("tasks", {}).get(name, {}), "only": name}
+    names = ", ".join(made.task.members.tasks(made.task))
+    readme = f"# {name}\n\nOne of the tasks that were trained together by Sartor: {names}.\n"
+    form: Form | None = "changed" if saving.is_changed(whole.path) else None
+    return save_network(folder, net, recipe, alone.schema, card, readme, form)
 
 
 def save_baseline(

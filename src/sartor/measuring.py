@@ -11,33 +11,45 @@ from pathlib import Path
 from typing import Any
 
 from sartor.bundle import Bundle
+from sartor.data import sets
 from sartor.data.hints import Hints
-from sartor.data.rows import Rows
+from sartor.data.rows import TASK, Rows, Schema
 from sartor.errors import BadInput
 from sartor.predictions import Predictions
 from sartor.task import Task
 
 
-def opened(bundle: Any) -> Bundle:
-    return bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
+def opened(bundle: Any, task_name: str | None = None) -> Bundle:
+    """The bundle; of one that has several tasks, the named one alone."""
+    made = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
+    return made if task_name is None else made.only(task_name)
 
 
 def labelled(bundle: Bundle, data: Any, hints: Hints) -> Rows:
     """Rows in the bundle's shape, with the target that it predicts. Raises `BadInput` where the target is missing."""
     rows = unlabelled(bundle, data, hints)
+    if not rows.schema.members:
+        _refuse_unlabelled(rows, bundle.schema)
+    for name in rows.schema.members:
+        _refuse_unlabelled(sets.one(rows, name), bundle.schema.members[name])
+    return rows
+
+
+def _refuse_unlabelled(rows: Rows, schema: Schema) -> None:
     if rows.schema.target is None:
-        target = bundle.schema.target
-        fix = f"add the column '{target}', or use `sartor predict` for rows without labels"
-        raise BadInput("EVAL_NO_LABELS", f"the rows have no column '{target}'", fix=fix, where=rows.source)
+        fix = f"add the column '{schema.target}', or use `sartor predict` for rows without labels"
+        raise BadInput("EVAL_NO_LABELS", f"the rows have no column '{schema.target}'", fix=fix, where=rows.source)
     for i, value in enumerate(rows.targets() or ()):
         if value is None or value == "":
             fix = "fill it in, or remove the row"
             raise BadInput("LABEL_EMPTY", "the target is missing", fix=fix, where=rows.place(i))
-    return rows
 
 
 def unlabelled(bundle: Bundle, data: Any, hints: Hints) -> Rows:
     """Rows in the bundle's shape. Hints may only repeat what the bundle knows."""
+    if hints.target is not None and bundle.schema.members:
+        fix = "leave --target out, or name one task with --task-name"
+        raise BadInput("BUNDLE_TARGET", "the bundle has several tasks, each with its own target", fix=fix)
     if hints.target is not None and hints.target != bundle.schema.target:
         fix = f"leave --target out, or rename the column to '{bundle.schema.target}'"
         raise BadInput("BUNDLE_TARGET", f"the bundle predicts '{bundle.schema.target}', not '{hints.target}'", fix=fix)
@@ -56,6 +68,19 @@ def intervals(task: Task, said: Predictions, rows: Rows, seed: int = 0) -> dict[
         out[metric] = {"value": value, "low": finite(found.low), "high": finite(found.high), "n": len(rows)}
         out[metric] |= {"level": found.level, "method": found.method}
     return out
+
+
+def by_task(task: Task, said: Predictions, rows: Rows, seed: int = 0) -> dict[str, dict[str, Any]]:
+    """Of a task made of several: each one's metrics with their intervals, on the rows that are for it."""
+    return {
+        name: {
+            "task": share.task.name,
+            "rows": len(share.rows),
+            "labels": list(getattr(share.task, "labels", ())),
+            "intervals": intervals(share.task, share.said, share.rows, seed),
+        }
+        for name, share in task.members.shares(task, said, rows).items()
+    }
 
 
 def write_predictions(path: Path, answers: Sequence[dict[str, Any]]) -> None:
@@ -79,15 +104,18 @@ def _json_lines(answers: Sequence[dict[str, Any]]) -> str:
 
 
 def _csv(answers: Sequence[dict[str, Any]]) -> str:
-    """`prediction`, then one `probability LABEL` column each; text that a spreadsheet would run gets an apostrophe."""
-    labels = list(answers[0].get("probabilities", {})) if answers else []
+    """`task` where each answer has one, `prediction`, then one `probability LABEL` column each; text that a spreadsheet
+    would run gets an apostrophe."""
+    labels = list(dict.fromkeys(label for a in answers for label in a.get("probabilities", {})))
+    which = [TASK] if answers and TASK in answers[0] else []
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["prediction", *(harmless(f"probability {label}") for label in labels)])
+    writer.writerow([*which, "prediction", *(harmless(f"probability {label}") for label in labels)])
     for a in answers:
         said = a["prediction"]
         shown = harmless("|".join(said) if isinstance(said, list) else said) if not isinstance(said, float) else said
-        writer.writerow([shown, *(a["probabilities"][label] for label in labels)])
+        chances = a.get("probabilities", {})
+        writer.writerow([*(harmless(a[name]) for name in which), shown, *(chances.get(label) for label in labels)])
     return file.getvalue()
 
 

@@ -9,11 +9,26 @@ from sartor.backbone import Backbone
 from sartor.batch import Batch
 from sartor.body import Body
 from sartor.method import Method
+from sartor.objective import Objective
 from sartor.task import Task
 
 
+class Beside(nn.Module):
+    """Numbers that an objective learns besides a network: (K,) `values`, at a peak rate of their own."""
+
+    def __init__(self, values: Tensor, learning_rate: float) -> None:
+        super().__init__()
+        self.values = nn.Parameter(values)
+        self.learning_rate = learning_rate
+
+    def forward(self, places: Tensor) -> Tensor:
+        """(B,) the value at each of `places` (B,)."""
+        found: Tensor = self.values[places]
+        return found
+
+
 class Network(nn.Module):
-    """What is trained: features by the body, outputs by the head.
+    """What is trained: features by the body, outputs by the head; and `beside`, where the objective learns too.
 
     anatomy  names in the body's state before a method inserted anything
     steps    what the method was applied for
@@ -25,6 +40,7 @@ class Network(nn.Module):
         self.head = head
         self.anatomy = frozenset(body.state_dict())
         self.steps = steps
+        self.beside: Beside | None = None
 
     def forward(self, batch: Batch) -> Tensor:
         """(B, C) outputs."""
@@ -55,6 +71,7 @@ def assemble(
     *,
     steps: int,
     seed: int,
+    objective: Objective | None = None,
     dropout: float | None = None,
     fresh: bool = False,
 ) -> Network:
@@ -70,4 +87,5 @@ def assemble(
                 module.p = dropout
         net = Network(body, task.head(body), steps)
         method.apply(net, steps)
+        net.beside = None if objective is None else objective.beside(task)
     return net.eval()

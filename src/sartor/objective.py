@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sartor.part import Part
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sartor.batch import Batch
-    from sartor.network import Network
+    from sartor.network import Beside, Network
     from sartor.task import Task
 
 
@@ -25,3 +26,20 @@ class Objective(Part):
     @abstractmethod
     def __call__(self, net: Network, task: Task, batch: Batch) -> Tensor:
         """(B,) one loss per example; the loop takes the mean over the whole update."""
+
+    def beside(self, task: Task) -> Beside | None:
+        """What it learns besides the network, which then has it as `net.beside`."""
+        return None
+
+    def parts(self, task: Task, update: Batch) -> Sequence[Batch]:
+        """The rows of an update in groups, where the gradient of each is wanted by itself."""
+        return [update]
+
+    def combine(self, gradients: Sequence[Mapping[str, Tensor]], seed: int) -> dict[str, Tensor]:
+        """Weight -> its gradient, from those of the groups, whose sum is that of the update; a weight that a group does
+        not touch is left out. `seed` is the update's own, the same in every process."""
+        raise NotImplementedError(f"{type(self).__name__} wants its gradients apart and does not combine them")
+
+    def facts(self, net: Network, task: Task) -> dict[str, Any]:
+        """What a reader of the card should know of how a trained network was weighed, as JSON."""
+        return {}

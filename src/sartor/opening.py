@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from sartor import part as parts
+from sartor.backbone import Backbone
+from sartor.data import joint, sets
 from sartor.data.checks import Problem, require_clean
 from sartor.data.hints import Hints
 from sartor.data.read import open_table, read
 from sartor.data.rows import KINDS, Rows
+from sartor.data.sources import Source, sources
 from sartor.data.split import Split
+from sartor.data.table import Table
 from sartor.errors import BadInput, did_you_mean
 from sartor.task import Task, claimed, guess
+
+TOGETHER = "multitask"
+"""The task that several data sets are learned by, where none is named."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +34,26 @@ class Opening:
 
     def facts(self) -> dict[str, Any]:
         schema = self.split.train.schema
-        return {
+        told = {
             "source": self.split.train.source,
             "schema": schema.to_json(),
             "parts": self.split.sizes(),
             "how": self.split.how,
             "fingerprint": self.split.fingerprint,
             "task": self.task.to_json(),
+        }
+        return told | ({"sets": self._sets()} if schema.members else {})
+
+    def _sets(self) -> dict[str, Any]:
+        """Of each data set: its file and the sizes of its parts; the numbers of its rows begin at `first`."""
+        parts = {"train": self.split.train, "validation": self.split.validation, "test": self.split.test}
+        return {
+            name: {
+                "source": source,
+                "parts": {part: len(sets.places(rows, name)) for part, rows in parts.items()},
+                "first": k * sets.SPAN,
+            }
+            for k, (name, source) in enumerate(self.split.train.sources.items())
         }
 
     def numbers(self) -> dict[str, list[int]]:
@@ -42,16 +64,90 @@ class Opening:
 
 def open_data(data: Any, hints: Hints, task: str | None, validation: Any, test: Any, seed: int) -> Opening:
     """Read, check and split the data; guess the task from them. Raises `BadInput` for the first mistake."""
-    rows, asked = read_for(data, hints, task)
-    given = {"validation": validation, "test": test}
-    others = {name: read(source, like=rows.schema) for name, source in given.items() if source is not None}
+    apart = sources(data, hints)
+    if apart:
+        _refuse_parts(validation, test, len(apart))
+        return _together(apart, task, seed)
+    table = open_table(data)
+    apart = _within(table, hints, task, {"validation": validation, "test": test})
+    return _together(apart, task, seed) if apart else _alone(Source(table, hints, task, validation, test), seed)
+
+
+def aware(opening: Opening, backbones: Iterable[Backbone]) -> Opening:
+    """The opening with a warning for each backbone that has seen the same data before, parted otherwise: what is held
+    out now it may have been trained on."""
+    now = opening.facts()
+    found = {}
+    for name, told in ((b.spelled(), told) for b in backbones for told in b.trained_on()):
+        seen = sorted(_places(now) & _places(told))
+        if seen and told.get("fingerprint") != now["fingerprint"]:
+            message = f"{name} was trained on rows of {', '.join(seen)}, parted otherwise: it may know what is held out"
+            fix = "hold out rows that it has never seen"
+            found[message] = Problem("BACKBONE_SEEN", "warning", message, fix, len(opening.split.train))
+    return replace(opening, warnings=(*opening.warnings, *found.values()))
+
+
+def _places(facts: Mapping[str, Any]) -> set[str]:
+    """Where data came from, of several data sets each one's; a table in memory comes from nowhere."""
+    names = [str(one["source"]) for one in facts.get("sets", {}).values()] or [str(facts.get("source"))]
+    return {os.path.abspath(n) if os.path.exists(n) else n for n in names if os.path.exists(n) or ":" in n}
+
+
+def _alone(source: Source, seed: int, twin: Split | None = None) -> Opening:
+    """One data set by itself; parted like its `twin`, where another task's split is of the same rows."""
+    rows, asked = read_for(source.data, source.hints, source.task)
+    given = {"validation": source.validation, "test": source.test}
+    others = {name: read(part, like=rows.schema) for name, part in given.items() if part is not None}
     for name, part in others.items():
         if part.schema.target is None and rows.schema.target is not None:
             fix = f"add the column '{rows.schema.target}'"
             raise BadInput("LABEL_COLUMN", f"the {name} part has no target column", fix=fix, where=part.source)
     warnings = require_clean(asked.reading.problems(rows, others), rows.source)
-    made = asked.reading.divide(rows, seed, others.get("validation"), others.get("test"))
+    if twin is not None:
+        made = joint.alike(rows, twin)
+    else:
+        made = asked.reading.divide(rows, seed, others.get("validation"), others.get("test"))
     return Opening(made, asked.learn(made.train), warnings)
+
+
+def _together(apart: Mapping[str, Source], task: str | None, seed: int) -> Opening:
+    """Every data set as it is alone, then all in one; what one holds out is not trained on by another."""
+    asked = cast(Task, parts.part("tasks", task or TOGETHER))
+    opened: dict[str, Opening] = {}
+    for name, source in apart.items():
+        opened[name] = _alone(source, seed, next((opened[o].split for o in opened if _same(apart[o], source)), None))
+    made = asked.reading.gathered(asked, {name: one.task for name, one in opened.items()})
+    split, left_out = joint.together({name: one.split for name, one in opened.items()})
+    warnings = [replace(w, message=f"{name}: {w.message}") for name, one in opened.items() for w in one.warnings]
+    return Opening(split, made, (*warnings, *left_out))
+
+
+def _within(table: Table, hints: Hints, task: str | None, given: Mapping[str, Any]) -> dict[str, Source]:
+    """The data sets that lie in one table, where the named task is one that learns from several."""
+    if task is None:
+        return {}
+    reading = cast(Task, parts.part("tasks", task)).reading
+    found = reading.apart(table)
+    others = {name: reading.apart(open_table(part)) for name, part in given.items() if found and part is not None}
+    sides = {name: {which: tables.get(name) for which, tables in others.items()} for name in found}
+    return {
+        name: Source(table, hints, validation=sides[name].get("validation"), test=sides[name].get("test"))
+        for name, table in found.items()
+    }
+
+
+def _same(one: Source, other: Source) -> bool:
+    """Whether two tasks are learned from the same rows, and may be parted alike."""
+    given = (one.validation, one.test, other.validation, other.test)
+    same = one.data is other.data or (isinstance(one.data, str) and one.data == other.data)
+    return same and all(part is None for part in given) and one.hints.time == other.hints.time
+
+
+def _refuse_parts(validation: Any, test: Any, count: int) -> None:
+    for name, part in (("validation", validation), ("test", test)):
+        if part is not None:
+            fix = f"give each data set its own {name} part, under tasks: in a configuration"
+            raise BadInput("TASKS_PARTS", f"one {name} part is given for {count} data sets", fix=fix)
 
 
 def read_for(data: Any, hints: Hints, task: str | None) -> tuple[Rows, Task]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error", "mae", "rmse", "median_absolute_error"})
+LOWER_IS_BETTER = frozenset(
+    {"log_loss", "mean_loss", "brier", "calibration_error", "mae", "rmse", "median_absolute_error"}
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class Predictions:
     rows           (N,) the rows' numbers in the data as they were read; what pairs one candidate with another
     values         (N,) the answer: a label (str), a number (float), or a tuple of labels per row
     labels         (C,) the names of the columns of `probabilities`; empty for a number
-    probabilities  (N, C) or None where the task has none; rows sum to 1, except for several labels per row
+    probabilities  (N, C) or None where the task has none; rows sum to 1, except for several labels per row; no number
+                   for a label that is none of the row's task's
     """
 
     rows: Integers
@@ -44,10 +48,13 @@ class Predictions:
         import pyarrow.parquet as pq
 
         columns: dict[str, Any] = {"row": pa.array(self.rows)}
-        columns["prediction"] = pa.array([list(v) if isinstance(v, tuple) else v for v in self.values.tolist()])
+        answers = [list(v) if isinstance(v, tuple) else v for v in self.values.tolist()]
+        mixed = len({type(answer) for answer in answers}) > 1
+        columns["prediction"] = pa.array([_join(answer) for answer in answers] if mixed else answers)
         if self.probabilities is not None:
             columns["probability"] = pa.array(list(self.probabilities.astype(np.float64)))
-        table = pa.table(columns).replace_schema_metadata({"labels": _join(self.labels)})
+        about = {"labels": _join(self.labels), "mixed": _join(mixed)}
+        table = pa.table(columns).replace_schema_metadata(about)
         pq.write_table(table, path)
 
     @classmethod
@@ -57,8 +64,10 @@ class Predictions:
         import pyarrow.parquet as pq
 
         table = pq.read_table(path)
-        labels = tuple(json.loads((table.schema.metadata or {}).get(b"labels", b"[]")))
+        about = table.schema.metadata or {}
+        labels = tuple(json.loads(about.get(b"labels", b"[]")))
         answers = table.column("prediction").to_pylist()
+        answers = [json.loads(answer) for answer in answers] if json.loads(about.get(b"mixed", b"false")) else answers
         numbers = not labels
         values = np.empty(len(answers), dtype=np.float64 if numbers else object)
         values[:] = answers if numbers else [tuple(a) if isinstance(a, list) else a for a in answers]
@@ -75,11 +84,13 @@ class Scores:
     metrics   name -> value; the first is the headline
     items     name -> (N,) one number per row whose mean is that metric, for paired statistics
     judged    (N,) what runs are judged by while they train, less is better; none: the evidence below
+    members   the scores of each task that rows of several tasks are for
     """
 
     metrics: dict[str, float]
     items: dict[str, Floats] = field(default_factory=dict)
     judged: Floats | None = None
+    members: Mapping[str, Scores] = field(default_factory=dict)
 
     @property
     def headline(self) -> str:
@@ -103,7 +114,7 @@ def better(metric: str, a: float, b: float) -> bool:
     return a < b if metric in LOWER_IS_BETTER else a > b
 
 
-def _join(labels: tuple[str, ...]) -> str:
+def _join(value: Any) -> str:
     import json
 
-    return json.dumps(list(labels))
+    return json.dumps(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sartor.data import checks
 from sartor.data import split as splitting
@@ -11,6 +12,11 @@ from sartor.data.hints import Hints
 from sartor.data.problem import Problem
 from sartor.data.rows import Kind, Rows
 from sartor.data.split import Split
+from sartor.data.table import Table
+from sartor.errors import BadInput
+
+if TYPE_CHECKING:
+    from sartor.task import Task
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,15 @@ class Reading:
     def claims(self, columns: Collection[str], hints: Hints) -> bool:
         """Whether columns of these names, as the field writes them, are this task's data and no other's."""
         return False
+
+    def apart(self, table: Table) -> dict[str, Table]:
+        """The data sets that lie in one table, each with a task of its own; none where it is one data set."""
+        return {}
+
+    def gathered(self, task: Task, tasks: Mapping[str, Task]) -> Task:
+        """The task as one made of `tasks`, which have learned from a data set each."""
+        message = f"{task.name} learns from one data set, and {len(tasks)} are given"
+        raise BadInput("TASKS_SEVERAL", message, fix="leave --task out, or give each data set a task of its own")
 
     def hinted(self, columns: Collection[str], hints: Hints) -> Hints:
         """What the user said of the columns, and what the task knows of them beside it."""

@@ -16,6 +16,8 @@ from sartor.errors import BadInput, did_you_mean, nearest
 from sartor.spelling import Given, Read, column_kind, one_of, path, positive, seconds, spelled, whole, words
 
 PLAN = "plan"
+TASKS = "tasks"
+"""Several data sets, each under a name with settings of its own: tasks.NAME.SETTING."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ _RUN = (
         "candidates", words, "NAME", "minilm+lora:r=8@5e-4", "What to race: a list's name or one candidate.", many=True
     ),
     Setting("metric", words, "NAME", "accuracy", "What counts; by default the task's own."),
+    Setting("task_name", words, "NAME", "sst2", "Which task of a bundle that has several, for all rows."),
     Setting("max_latency_ms", positive, "NUMBER", "20", "The slowest answer that is acceptable (median, batch 1)."),
     Setting("max_size_mb", positive, "NUMBER", "100", "The largest bundle that is acceptable."),
     Setting("max_memory_mb", positive, "NUMBER", "2000", "The most memory that answering may take."),
@@ -74,6 +77,8 @@ _DATA = Setting("data", path, "PATH", "reviews.csv", "A file, hf:owner/name or e
 SETTINGS = {s.name: s for s in (_DATA, *_COLUMNS, *_SPLIT, *_RUN)}
 COLUMNS = tuple(s.name for s in _COLUMNS)
 SPLIT = tuple(s.name for s in _SPLIT)
+OF_A_TASK = ("data", *COLUMNS, "validation", "test", "task")
+"""What can be said of one data set among several."""
 
 Layer = dict[str, list[Given]]
 
@@ -86,7 +91,7 @@ def resolve(
     environment: Mapping[str, str],
 ) -> dict[str, Any]:
     """name -> value for what was given among `accepted` (`plan` gathers its own fields). Raises `BadInput`."""
-    known = (*SETTINGS, PLAN)
+    known = (*SETTINGS, PLAN, TASKS)
     layers = [
         _from_file(config, known) if config is not None else {},
         _from_environment(environment),
@@ -98,7 +103,9 @@ def resolve(
         found |= layer
     values = {name: _read(SETTINGS[name], found[name]) for name in found if name in SETTINGS and name in accepted}
     plan = {name: given[0] for name, given in found.items() if name.startswith(f"{PLAN}.")}
-    return _one_seed(values | ({PLAN: _plan(plan)} if plan and PLAN in accepted else {}), found)
+    values |= {PLAN: _plan(plan)} if plan and PLAN in accepted else {}
+    tasks = {name: given for name, given in found.items() if name.startswith(f"{TASKS}.")}
+    return _one_seed(values | ({TASKS: _tasks(tasks)} if tasks and TASKS in accepted else {}), found)
 
 
 def _from_flags(flags: Mapping[str, Sequence[str]]) -> Layer:
@@ -133,11 +140,39 @@ def _from_file(config: str, known: Sequence[str]) -> Layer:
             found |= {f"{PLAN}.{name}": _texts(value, name) for name, value in entry.value.items()}
         elif key == PLAN and entry.value is not None:
             raise BadInput("CFG_TYPE", "plan is no mapping", fix="write `plan:` and indented keys", where=entry.where)
+        elif key == TASKS:
+            found |= _tasks_of_file(entry)
         elif key in known:
             found[key] = _texts(entry, key)
         else:
             raise _unknown_key(key, known, Given(None, entry.where, "CFG"))
     return {name: given for name, given in found.items() if given}
+
+
+def _tasks_of_file(entry: Entry) -> Layer:
+    """`tasks:` and under it a name each, with a path or with settings."""
+    if not isinstance(entry.value, dict):
+        fix = "write `tasks:` and indented lines such as `reviews: reviews.csv`"
+        raise BadInput("CFG_TYPE", "tasks is no mapping", fix=fix, where=entry.where)
+    found: Layer = {}
+    for name, one in entry.value.items():
+        said = one.value if isinstance(one.value, dict) else {"data": one}
+        found |= {f"{TASKS}.{name}.{key}": _texts(value, key) for key, value in said.items()}
+    return found
+
+
+def _tasks(given: Mapping[str, Sequence[Given]]) -> dict[str, dict[str, Any]]:
+    """Name -> setting -> value."""
+    found: dict[str, dict[str, Any]] = {}
+    for dotted, texts in given.items():
+        name, _, key = dotted.removeprefix(f"{TASKS}.").rpartition(".")
+        if not name or key not in OF_A_TASK:
+            fix = did_you_mean(key, OF_A_TASK) if name else "write tasks.NAME.SETTING, such as tasks.reviews.target"
+            raise BadInput(
+                "CFG_KEY_UNKNOWN", f"tasks.{name or key} has no setting '{key}'", fix=fix, where=texts[0].where
+            )
+        found.setdefault(name, {})[key] = _read(SETTINGS[key], texts)
+    return found
 
 
 def _unknown_key(key: str, known: Sequence[str], given: Given) -> BadInput:
@@ -174,9 +209,10 @@ def _with_assigned(flags: Layer, assigned: Sequence[str], known: Sequence[str]) 
         given = Given(text, f"--set {key}")
         if not equals or not key:
             raise BadInput("CLI_SET", f"'{piece}' is not KEY=VALUE", fix="write --set plan.seed=3", where="--set")
-        if key not in SETTINGS and not key.startswith(f"{PLAN}."):
+        if key not in SETTINGS and not key.startswith((f"{PLAN}.", f"{TASKS}.")):
             raise _unknown_key(key, known, given)
-        many = key in SETTINGS and SETTINGS[key].many
+        setting = key.rpartition(".")[2] if key.startswith(f"{TASKS}.") else key
+        many = setting in SETTINGS and SETTINGS[setting].many
         if key in found and not many and found[key][0].value != text:
             raise given.bad("DUPLICATE", f"it is given twice, '{found[key][0].value}' and '{text}'", "keep one")
         found[key] = [*found.get(key, []), given] if many else [given]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from sartor.data.hints import Hints
 from sartor.data.rows import Kind
+from sartor.members import Members
 from sartor.part import Part, names, part_class
 from sartor.predictions import Integers, Predictions, Scores
 from sartor.reading import Reading
@@ -31,6 +32,8 @@ class Task(Part):
     """What its head reads: one vector a "row", or one for each of its "tokens"; a backbone says which it can be."""
     reading: ClassVar[Reading]
     """How its data are recognised, read, checked and parted."""
+    members: ClassVar[Members] = Members()
+    """The tasks that it is made of, where it is made of others."""
 
     @abstractmethod
     def metrics(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from sartor.engine.memory import size_mb
 from sartor.engine.progress import Progress
 from sartor.engine.train import Look, Run, gathered, prepare, train
 from sartor.errors import BadEnvironment, BadInput, GateFailed, Interrupted
-from sartor.measuring import intervals
+from sartor.measuring import by_task, intervals
 from sartor.opening import Opening
 from sartor.recipe import Recipe
 from sartor.run_folder import RunFolder
@@ -136,7 +136,7 @@ def _train(
     try:
         for event in train(run, course.examples, course.held, course.opening.split.validation):
             if isinstance(event, Look):
-                folder.record({"event": "look", "step": event.step, **event.scores.metrics})
+                folder.record({"event": "look", "step": event.step, **event.scores.metrics, **_headlines(event)})
             else:
                 with undisturbed():
                     folder.record(_as_event(event))
@@ -190,6 +190,11 @@ def _as_event(step: Step) -> dict[str, Any]:
     return {"event": "step", **facts}
 
 
+def _headlines(seen: Look) -> dict[str, float]:
+    """The headline of each task, where the recipe's is made of several."""
+    return {f"{name}/{one.headline}": one.metrics[one.headline] for name, one in seen.scores.members.items()}
+
+
 def _said(step: Step) -> str:
     return f"loss {step.loss:.3f}" + (", update not applied" if step.unapplied else "")
 
@@ -222,7 +227,9 @@ def _measured(opening: Opening, run: Run, seconds: float, began: float) -> dict[
     timings, reference = measure({"": answer}, opening.split.validation, seconds=5.0)
     costs = timings[""].to_json() | {"train_seconds": {"value": seconds, "low": seconds, "high": seconds}}
     parts = {"intervals": opening.split.validation, "test": opening.split.test}
-    scored = {name: intervals(run.recipe.task, answer(rows), rows) for name, rows in parts.items()}
+    said = {name: answer(rows) for name, rows in parts.items()}
+    scored = {name: intervals(run.recipe.task, said[name], rows) for name, rows in parts.items()}
+    apart = {name: by_task(run.recipe.task, said[name], rows) for name, rows in parts.items()}
     return {
         "name": run.recipe.label(),
         "task": run.recipe.task.name,
@@ -230,6 +237,8 @@ def _measured(opening: Opening, run: Run, seconds: float, began: float) -> dict[
         "labels": list(getattr(run.recipe.task, "labels", ())),
         "metrics": {name: found["value"] for name, found in scored["intervals"].items()},
         **scored,
+        **_of_tasks(apart["intervals"], apart["test"]),
+        **_of_objective(run),
         "rows": len(opening.split.validation),
         "steps": run.done,
         "losses": run.losses,
@@ -241,3 +250,21 @@ def _measured(opening: Opening, run: Run, seconds: float, began: float) -> dict[
         "seconds": time.monotonic() - began,
         "network": True,
     }
+
+
+def _of_tasks(validation: Mapping[str, Any], test: Mapping[str, Any]) -> dict[str, Any]:
+    """What was measured of each task, where the recipe's is made of several."""
+    found = {
+        name: {
+            **told,
+            "metrics": {metric: one["value"] for metric, one in told["intervals"].items()},
+            "test": test.get(name, {}).get("intervals", {}),
+        }
+        for name, told in validation.items()
+    }
+    return {"tasks": found} if found else {}
+
+
+def _of_objective(run: Run) -> dict[str, Any]:
+    found = run.recipe.objective.facts(run.net, run.recipe.task) if run.net.beside is not None else {}
+    return {"objective": found} if found else {}

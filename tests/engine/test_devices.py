@@ -29,7 +29,7 @@ PLAN = {"max_steps": 7, "eval_steps": 3, "learning_rate": 1e-3, "early_stopping_
 
 def case(method: str = "full", size: int = 4, **given: Any) -> dict[str, Any]:
     plan = {**PLAN, "per_device_train_batch_size": size}
-    own = {key: given.pop(key) for key in ("penalty", "resume") if key in given}
+    own = {key: given.pop(key) for key in ("penalty", "resume", "objective") if key in given}
     return {"method": method, "plan": plan | given, **own}
 
 
@@ -44,6 +44,8 @@ CASES = {
     "resumed": case(resume=True),
     "adalora": case("adalora:init_r=4,target_r=2,tfinal=2", resume=True),
     "prompts": case("prompt_tuning:num_virtual_tokens=4"),
+    "several tasks": case(objective="pcgrad:of=uncertainty", resume=True),
+    "sharded several tasks": case(objective="pcgrad:of=uncertainty", fsdp=True, size=2, gradient_accumulation_steps=2),
     "sharded": case(fsdp=True),
     "sharded lora": case("lora:r=4", fsdp=True, head_start="solved"),
     "sharded accumulation": case(fsdp=True, size=2, gradient_accumulation_steps=2),

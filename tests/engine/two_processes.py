@@ -15,16 +15,19 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sartor.data.rows import Rows
 from sartor.engine import checkpoint, launch
 from sartor.engine.fit import Step
 from sartor.engine.train import Look, Run, gathered, prepare, train
 from sartor.method import Method
 from sartor.methods.full import Full
 from sartor.network import Network
-from text_samples import labelled
+from sartor.part import part
+from text_samples import labelled, several
 from tiny_runs import examples, recipe
 
 ROWS, HELD = labelled(37), labelled(21, 1)
+SEVERAL = several(37), several(21, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,18 +43,24 @@ class Penalised(Method):
         return 1e-3 * sum((w**2).sum() for w in net.parameters())  # type: ignore[no-any-return]
 
 
+def rows(case: dict[str, Any]) -> tuple[Rows, Rows]:
+    """To train on, and held out; of several tasks where the case names an objective for them."""
+    return SEVERAL if "objective" in case else (ROWS, HELD)
+
+
 def made(encoder: Path, case: dict[str, Any]) -> Any:
-    found = recipe(encoder, ROWS, case["method"], **case["plan"])
+    found = recipe(encoder, rows(case)[0], case["method"], **case["plan"])
+    found = replace(found, objective=part("objectives", case.get("objective", "supervised")))
     return replace(found, method=Penalised()).settled() if case.get("penalty") else found
 
 
 def trained(encoder: Path, case: dict[str, Any], folder: Path) -> tuple[list[list[float]], Run, Any]:
     """[loss, norm] of every step, the looks' losses at the end; `resume`: saved on the way and gone on from there."""
-    said = made(encoder, case)
-    encoded, held = examples(said, ROWS), examples(said, HELD)
+    said, (train_rows, held_rows) = made(encoder, case), rows(case)
+    encoded, held = examples(said, train_rows), examples(said, held_rows)
     run = prepare(said, encoded)
     steps: list[list[float]] = []
-    for event in train(run, encoded, held, HELD):
+    for event in train(run, encoded, held, held_rows):
         if isinstance(event, Step):
             steps.append([event.loss, event.grad_norm])
         if case.get("resume") and isinstance(event, Look) and event.step == 3:
@@ -60,7 +69,7 @@ def trained(encoder: Path, case: dict[str, Any], folder: Path) -> tuple[list[lis
                 torch.distributed.barrier()
             run = prepare(said, encoded)
             checkpoint.load(run, folder)
-            steps += [[e.loss, e.grad_norm] for e in train(run, encoded, held, HELD) if isinstance(e, Step)]
+            steps += [[e.loss, e.grad_norm] for e in train(run, encoded, held, held_rows) if isinstance(e, Step)]
             break
     return steps, run, [loss for _, loss in run.losses]
 

@@ -20,13 +20,15 @@ from sartor.part import names, part, part_class, part_from_json
 
 TEXTS = {"text": ["a cat", "one dog near the hammer and a very large amount of bread", ""]}
 LAYOUT = "AutoModelForSequenceClassification"
-NEEDS = {"encoder": "path={tiny_encoder}"}
+NEEDS = {"encoder": "path={tiny_encoder}", "bundle": "path={tiny_bundle}"}
 """Settings that a backbone cannot be built without."""
 
 
 @pytest.fixture(scope="module", params=names("backbones"))
 def backbone(request: pytest.FixtureRequest) -> Backbone:
-    given = NEEDS.get(request.param, "").format(tiny_encoder=request.getfixturevalue("tiny_encoder"))
+    given = NEEDS.get(request.param, "")
+    for need in ("tiny_encoder", "tiny_bundle"):
+        given = given.replace(f"{{{need}}}", str(request.getfixturevalue(need)))
     found = part("backbones", f"{request.param}:{given}")
     assert isinstance(found, Backbone)
     return found

@@ -5,15 +5,17 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from sartor.objective import Objective
 from sartor.part import names, part, part_class, part_from_json
-from text_samples import labelled, measured, tagged
-from tiny_runs import begun, recipe
+from text_samples import labelled, measured, several, tagged
+from tiny_runs import begun, recipe, steps, weights
 
 
 @pytest.fixture(params=names("objectives"))
@@ -23,10 +25,10 @@ def objective(request: pytest.FixtureRequest) -> Objective:
     return found
 
 
-@pytest.mark.parametrize("sample", [labelled, tagged, measured])
+@pytest.mark.parametrize("sample", [labelled, tagged, measured, several])
 def test_one_finite_loss_per_example_with_a_gradient(objective: Objective, sample: object, tiny_encoder: Path) -> None:
     rows = sample(10)  # type: ignore[operator]
-    made = recipe(tiny_encoder, rows, max_steps=1)
+    made = replace(recipe(tiny_encoder, rows, max_steps=1), objective=objective)
     run, encoded = begun(made, rows)
     losses = objective(run.net, made.task, encoded)
     assert losses.shape == (10,)
@@ -37,12 +39,25 @@ def test_one_finite_loss_per_example_with_a_gradient(objective: Objective, sampl
 
 def test_an_examples_loss_does_not_depend_on_its_neighbours(objective: Objective, tiny_encoder: Path) -> None:
     rows = labelled(10)
-    made = recipe(tiny_encoder, rows, max_steps=1)
+    made = replace(recipe(tiny_encoder, rows, max_steps=1), objective=objective)
     run, encoded = begun(made, rows)
     with torch.no_grad():
         together = objective(run.net, made.task, encoded)
         alone = [objective(run.net, made.task, encoded.take(torch.tensor([i]))) for i in range(10)]
     torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("sample", [labelled, several])
+def test_an_update_is_taken_and_its_parts_are_all_of_it(objective: Objective, sample: Any, tiny_encoder: Path) -> None:
+    rows = sample(24)
+    made = replace(recipe(tiny_encoder, rows, max_steps=3, learning_rate=1e-3), objective=objective)
+    run, encoded = begun(made, rows)
+    parts = objective.parts(made.task, encoded)
+    assert sorted(number for part in parts for number in part.rows.tolist()) == sorted(encoded.rows.tolist())
+    before = weights(run)
+    assert all(step.loss == step.loss and not step.unapplied for step in steps(run, encoded))
+    assert all(not torch.equal(before[name], weights(run)[name]) for name in run.net.trainable())
+    assert json.dumps(objective.facts(run.net, made.task), allow_nan=False)
 
 
 def test_its_settings_survive(objective: Objective) -> None:

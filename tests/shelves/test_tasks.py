@@ -14,16 +14,18 @@ import pytest
 import torch
 
 from sartor.data.rows import Rows
+from sartor.data.sets import one, places
 from sartor.errors import BadInput
 from sartor.part import names, part, part_from_json
 from sartor.predictions import LOWER_IS_BETTER, Predictions, better
 from sartor.pretrained.text import open_text
 from sartor.task import Task
-from text_samples import labelled, measured, paired, served, tagged
+from text_samples import labelled, measured, paired, served, several, tagged
 
 SAMPLES = {
     "classification": {"one label": labelled, "several labels": tagged, "text pairs": paired},
     "regression": {"a number": measured},
+    "multitask": {"three sets": several},
 }
 CASES = [(name, kind) for name in names("tasks") for kind in SAMPLES.get(name, {"no sample": None})]
 
@@ -45,21 +47,46 @@ def case(request: pytest.FixtureRequest, tiny_encoder: Path) -> Case:
     return Case(task.learn(rows), rows, open_text(tiny_encoder, "mean", 256))
 
 
+def each(case: Case) -> list[tuple[Any, slice, Case]]:
+    """The tasks it is made of, or itself: where their rows and their outputs lie, and they as cases of their own."""
+    tasks, outputs = case.task.members.tasks(case.task), case.task.members.outputs(case.task)
+    if not tasks:
+        return [(np.arange(len(case.rows)), slice(None), case)]
+    return [
+        (places(case.rows, name), outputs[name], Case(task, one(case.rows, name), case.body))
+        for name, task in tasks.items()
+    ]
+
+
+def known(case: Case) -> Any:
+    """(N, C) what one task's outputs should be: the number, or 1 where a row has the label."""
+    targets = case.task.encode(case.rows, case.body).targets
+    if targets.dtype == torch.float32 and targets.ndim == 1:
+        return targets[:, None]
+    return (targets if targets.ndim == 2 else torch.nn.functional.one_hot(targets, len(case.task.labels))).float()
+
+
+def right(case: Case, sure: float) -> Any:
+    """(N, C) outputs that say what is known; for labels `sure` times over one half."""
+    out = torch.zeros(len(case.rows), case.task.describe()["num_labels"])
+    for where, outputs, alone in each(case):
+        told = known(alone)
+        out[where, outputs] = told if alone.task.describe()["problem_type"] == "regression" else (2 * told - 1) * sure
+    return out
+
+
 def perfect(case: Case) -> Predictions:
     """The right answer for every row, from outputs that could not be surer."""
-    batch = case.task.encode(case.rows, case.body)
-    known = batch.targets
-    if case.task.describe()["problem_type"] == "regression":
-        return case.task.answer(known[:, None], case.rows)
-    hot = known if known.ndim == 2 else torch.nn.functional.one_hot(known, len(case.task.labels))
-    return case.task.answer(hot.float() * 60 - 30, case.rows)
+    return case.task.answer(right(case, 30), case.rows)
 
 
 def shuffled(case: Case) -> Predictions:
-    right = perfect(case)
-    order = np.random.default_rng(1).permutation(len(right))
-    turned = right.take(order)
-    return Predictions(right.rows, turned.values, right.labels, turned.probabilities)
+    """The right answers, each to another row of the same task."""
+    best, order = perfect(case), np.arange(len(case.rows))
+    for where, _, _ in each(case):
+        order[where] = np.random.default_rng(1).permutation(where)
+    turned = best.take(order)
+    return Predictions(best.rows, turned.values, best.labels, turned.probabilities)
 
 
 def test_a_perfect_answer_scores_the_best_there_is(case: Case) -> None:
@@ -146,27 +173,20 @@ def test_the_head_has_one_output_for_each_number_that_is_said(case: Case) -> Non
 
 def test_the_loss_is_least_for_the_right_answer(case: Case) -> None:
     batch = case.task.encode(case.rows, case.body)
-    known = batch.targets
-    assert known is not None
-    if known.dtype == torch.float32 and known.ndim == 1:
-        right = known[:, None]
-    else:
-        hot = known if known.ndim == 2 else torch.nn.functional.one_hot(known, len(case.task.labels))
-        right = hot.float() * 20 - 10
-    assert float(case.task.loss(right, batch).max()) < 1e-3
-    assert float(case.task.loss(right.roll(1, 0), batch).mean()) > 0.3
+    best = right(case, 10)
+    assert float(case.task.loss(best, batch).max()) < 1e-3
+    for where, _, _ in each(case):
+        best[where] = best[where].roll(1, 0)
+    assert float(case.task.loss(best, batch).mean()) > 0.3
 
 
 def test_the_solved_head_beats_the_head_as_it_is_made(case: Case) -> None:
     """Features that say the answer: the targets beside noise."""
     batch = case.task.encode(case.rows, case.body)
-    known = batch.targets
-    assert known is not None
-    columns = known[:, None].float() if known.ndim == 1 else known
-    if known.dtype == torch.long:
-        columns = torch.nn.functional.one_hot(known, len(case.task.labels)).float()
-    noise = torch.randn(50, case.body.width - columns.shape[1], generator=torch.Generator().manual_seed(0))
-    features = torch.cat([columns, noise], 1)
+    features = torch.randn(50, case.body.width, generator=torch.Generator().manual_seed(0))
+    for where, _, alone in each(case):
+        told = known(alone)
+        features[where, : told.shape[1]] = told
     head = case.task.head(case.body)
     before = float(case.task.loss(head(features), batch).detach().mean())
     chosen = case.task.solve(features, batch, head, 0)

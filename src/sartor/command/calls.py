@@ -13,7 +13,7 @@ from sartor.command.manual import LIMITS
 from sartor.command.words import Call
 from sartor.engine import launch
 from sartor.engine.progress import Progress
-from sartor.errors import BadInput
+from sartor.errors import BadInput, did_you_mean
 
 if TYPE_CHECKING:
     from sartor.data.hints import Hints
@@ -76,12 +76,13 @@ def _check(call: Call, show: Show) -> Answer:
 
 
 def _finetune(call: Call, show: Show) -> Answer:
-    words, out = call.words, _folder(call)
+    data = _data(call)
+    words, out = call.words, _folder(call, data)
     from sartor.verbs.finetune import finetune
 
     chosen = {name: words[name] for name in ("backbone", "method", "objective", "save", "seed") if name in words}
     done = finetune(
-        call.arguments["data"],
+        data,
         hints=_hints(words),
         task=words.get("task"),
         plan=words.get("plan", {}),
@@ -98,7 +99,7 @@ def _finetune(call: Call, show: Show) -> Answer:
 
 
 def _position(call: Call, show: Show) -> Answer:
-    words, out = call.words, _folder(call)
+    words, out = call.words, _folder(call, call.arguments["data"])
     from sartor.verbs.position import position
 
     chosen: dict[str, Any] = {name: words[name] for name in ("budget", "seed", *LIMITS) if name in words}
@@ -148,7 +149,9 @@ def _printable(lines: list[str]) -> list[str]:
 def _evaluate(call: Call, show: Show) -> Answer:
     from sartor.verbs.evaluate import evaluate
 
-    result = evaluate(call.arguments["bundle"], call.arguments["data"], hints=_hints(call.words)).to_json()
+    given, words = call.arguments, call.words
+    done = evaluate(given["bundle"], given["data"], hints=_hints(words), task_name=words.get("task_name"))
+    result = done.to_json()
     headline = next(iter(result["metrics"].values()))
     return Answer(result, _shown("scores", _with_bounds(result)), str(headline))
 
@@ -161,8 +164,9 @@ def _with_bounds(result: dict[str, Any]) -> dict[str, Any]:
 def _compare(call: Call, show: Show) -> Answer:
     from sartor.verbs.compare import compare
 
-    given = call.arguments
-    done = compare(given["a"], given["b"], given["data"], hints=_hints(call.words), metric=call.words.get("metric"))
+    given, words = call.arguments, call.words
+    chosen = {name: words.get(name) for name in ("metric", "task_name")}
+    done = compare(given["a"], given["b"], given["data"], hints=_hints(words), **chosen)
     result = done.to_json()
     return Answer(result, _shown("comparison", second_against_first(result)), str(result["verdict"]))
 
@@ -186,7 +190,13 @@ def _predict(call: Call, show: Show) -> Answer:
     from sartor.verbs.predict import predict
 
     done = predict(
-        given["bundle"], given["data"], hints=_hints(call.words), out=out, overwrite=overwrite, dry_run=dry_run
+        given["bundle"],
+        given["data"],
+        hints=_hints(call.words),
+        task_name=call.words.get("task_name"),
+        out=out,
+        overwrite=overwrite,
+        dry_run=dry_run,
     )
     result = done.to_json()
     if out is not None or dry_run:
@@ -227,14 +237,39 @@ def _shown(how: str, result: dict[str, Any]) -> str:
     return shown.rstrip("\n")
 
 
-def _folder(call: Call) -> str:
+def _data(call: Call) -> Any:
+    """The data: one path, or name -> `Source` of several, what is said of one alone before what is said of all."""
+    given, own = call.arguments.get("data", ()), call.words.get("tasks", {})
+    if isinstance(given, str) and not own:
+        return given
+    from sartor.data.sources import Source, named
+
+    paths: dict[str, str] = named((given,) if isinstance(given, str) else given)
+    for name in own:
+        if paths and name not in paths:
+            fix = f"{did_you_mean(name, paths)}; or leave the paths out and give each its own with tasks.NAME.data"
+            raise BadInput("TASKS_NAME", f"no data set is called '{name}'", fix=fix, where=f"tasks.{name}")
+    made = {}
+    for name in paths or own:
+        said = {**call.words, **own.get(name, {})}
+        if name not in paths and "data" not in said:
+            fix = f"add tasks.{name}.data"
+            raise BadInput("TASKS_DATA", f"the data set '{name}' has no data", fix=fix, where=f"tasks.{name}")
+        parts = {key: own.get(name, {}).get(key) for key in ("task", "validation", "test")}
+        made[name] = Source(paths.get(name) or said["data"], _hints(said), **parts)
+    return made
+
+
+def _folder(call: Call, data: Any) -> str:
     """The run's folder, checked."""
     words = call.words
     resume, overwrite = "resume" in call.switches, "overwrite" in call.switches
     if resume and "out" not in words:
         raise BadInput("CLI_CONFLICT", "--resume does not say which run", fix="name its folder with --out")
-    out = words.get("out") or output.default_folder(call.arguments["data"])
-    inputs = [call.arguments["data"], *(words[n] for n in ("validation", "test") if n in words)]
+    several = data if isinstance(data, dict) else {}
+    read = [part for one in several.values() for part in (one.data, one.validation, one.test) if part is not None]
+    out = words.get("out") or output.default_folder("-".join(several) or data)
+    inputs = [*(read or [data]), *(words[n] for n in ("validation", "test") if n in words)]
     output.check_folder(out, inputs, resume=resume, overwrite=overwrite)
     return str(out)
 

@@ -12,7 +12,8 @@ _WRITES = ("dry_run", "resume", "overwrite")
 
 @dataclass(frozen=True)
 class Verb:
-    """One verb. `arguments` may be left out where they stand in [brackets] or in the configuration (`data`)."""
+    """One verb. `arguments` may be left out where they stand in [brackets] or in the configuration (`data`); of those
+    in `several` more than one may be given."""
 
     name: str
     summary: str
@@ -20,6 +21,7 @@ class Verb:
     settings: tuple[str, ...]
     switches: tuple[str, ...]
     examples: tuple[str, ...]
+    several: tuple[str, ...] = ()
 
     @property
     def configurable(self) -> bool:
@@ -67,22 +69,25 @@ _VERBS = (
     ),
     Verb(
         "finetune",
-        "Train one recipe and write it as a bundle.",
+        "Train one recipe and write it as a bundle; several data sets share one body.",
         ("data",),
-        (*COLUMNS, *SPLIT, "task", "backbone", "method", "objective", "save", "out", "plan"),
+        (*COLUMNS, *SPLIT, "task", "backbone", "method", "objective", "save", "out", "plan", "tasks"),
         _WRITES,
         (
             "sartor finetune reviews.csv --target stars --method lora:r=16 --out runs/lora",
             "sartor finetune reviews.csv --method lora:r=8 --save changed",
             "sartor finetune reviews.csv --set plan.learning_rate=1e-4 --set plan.num_train_epochs=5",
+            "sartor finetune reviews.csv mails.jsonl --objective uncertainty --out runs/both",
+            "sartor finetune a=rows.csv b=rows.csv --set tasks.a.target=stars --set tasks.b.target=topic",
             "sartor finetune --config run.yaml --seed 3 --dry-run",
         ),
+        ("data",),
     ),
     Verb(
         "evaluate",
         "Measure a bundle on labelled data.",
         ("bundle", "data"),
-        COLUMNS,
+        (*COLUMNS, "task_name"),
         (),
         ("sartor evaluate runs/reviews/bundle test.csv", "sartor evaluate runs/reviews/bundle test.csv --json"),
     ),
@@ -90,7 +95,7 @@ _VERBS = (
         "compare",
         "Test two bundles against each other on the same rows, with an interval.",
         ("a", "b", "data"),
-        (*COLUMNS, "metric"),
+        (*COLUMNS, "metric", "task_name"),
         (),
         (
             "sartor compare runs/lora/bundle runs/full/bundle test.csv",
@@ -101,7 +106,7 @@ _VERBS = (
         "predict",
         "Answer every row of a file; one JSON line each, or a file with --out.",
         ("bundle", "data"),
-        (*COLUMNS, "out"),
+        (*COLUMNS, "task_name", "out"),
         ("dry_run", "overwrite"),
         (
             "sartor predict runs/reviews/bundle new.csv",

@@ -31,11 +31,12 @@ _CONFLICTS = (("quiet", "json"), ("resume", "overwrite"))
 class Call:
     """What was asked for. `words` are the settings that were given, by name; `switches` the flags that are on.
 
-    began   when it was read (time.monotonic), because a budget begins there
+    arguments   name -> path, or the paths of several
+    began       when it was read (time.monotonic), because a budget begins there
     """
 
     verb: str
-    arguments: dict[str, str]
+    arguments: dict[str, Any]
     words: dict[str, Any]
     switches: frozenset[str]
     argv: tuple[str, ...]
@@ -109,7 +110,8 @@ def _verb(verb: Verb, argv: Sequence[str]) -> Call | None:
 
 def _params(verb: Verb) -> list[click.Parameter]:
     found: list[click.Parameter] = [
-        click.Argument([name], required=False, metavar=name.upper(), nargs=1) for name in verb.arguments
+        click.Argument([name], required=False, metavar=_metavar(verb, name), nargs=-1 if name in verb.several else 1)
+        for name in verb.arguments
     ]
     for setting in (SETTINGS[name] for name in verb.settings if name in SETTINGS):
         words = [setting.flag, setting.name]
@@ -119,7 +121,8 @@ def _params(verb: Verb) -> list[click.Parameter]:
             click.Option(["--config"], multiple=True, metavar="FILE", help="Settings from a YAML or JSON file.")
         )
         plan = "; plan.NAME reaches every field of the plan" if "plan" in verb.settings else ""
-        text = f"Any setting by name{plan}."
+        tasks = "; tasks.NAME.SETTING is for one data set of several" if "tasks" in verb.settings else ""
+        text = f"Any setting by name{plan}{tasks}."
         found.append(click.Option(["--set", "assigned"], multiple=True, metavar="KEY=VALUE", help=text))
     for name in (*verb.switches, "json", "quiet"):
         found.append(click.Option([flag(name), name], is_flag=True, help=SWITCHES[name]))
@@ -134,19 +137,25 @@ def _call(verb: Verb, params: dict[str, Any], argv: Sequence[str]) -> Call:
         if {one, other} <= switches:
             raise BadInput("CLI_CONFLICT", f"{flag(one)} and {flag(other)} exclude each other", fix="choose one")
     config = _only(params.get("config", ()))
-    arguments = {
-        name: path(params[name], Given(params[name], name.upper()))
-        for name in verb.arguments
-        if params[name] is not None
-    }
+    arguments = {name: _paths(params[name], name) for name in verb.arguments if params[name] not in (None, ())}
     words: dict[str, Any] = {}
     if verb.settings:
         words = resolve((*verb.settings, "data"), flags, params["assigned"], config, os.environ)
     configured = words.pop("data", None)
     if "data" in verb.arguments and configured is not None:
         arguments.setdefault("data", configured)
-    _check_arguments(verb, arguments)
+    _check_arguments(verb, arguments, words)
     return Call(verb.name, arguments, words, switches, tuple(argv), began)
+
+
+def _paths(given: Any, name: str) -> Any:
+    """A path, or the tuple of several."""
+    found = tuple(path(text, Given(text, name.upper())) for text in ((given,) if isinstance(given, str) else given))
+    return found[0] if len(found) == 1 else found
+
+
+def _metavar(verb: Verb, name: str) -> str:
+    return name.upper() + ("..." if name in verb.several else "")
 
 
 def _only(paths: Sequence[str]) -> str | None:
@@ -166,9 +175,11 @@ def _check_swallowed(verb: Verb, argv: Sequence[str]) -> None:
             raise _missing_value(one)
 
 
-def _check_arguments(verb: Verb, arguments: dict[str, str]) -> None:
+def _check_arguments(verb: Verb, arguments: dict[str, Any], words: dict[str, Any]) -> None:
     for name in verb.arguments:
-        if name not in arguments:
+        if name not in arguments and not (
+            name == "data" and any("data" in own for own in words.get("tasks", {}).values())
+        ):
             usage = " ".join(("sartor", verb.name, *(a.upper() for a in verb.arguments)))
             raise BadInput(
                 "CLI_ARGUMENT_MISSING", f"{name.upper()} is missing", fix=f"write {usage}, such as `{verb.examples[0]}`"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sartor.data import delimited, files, frames, hub, jsonl, parquet
+from sartor.data import delimited, files, frames, hub, jsonl, parquet, sets
 from sartor.data.hints import Hints, refuse_contradictions
 from sartor.data.rows import Column, Kind, Rows, Schema
 from sartor.data.schema import infer, refuse_unknown
@@ -79,6 +80,8 @@ def _rows(table: Table, schema: Schema) -> Rows:
 
 def _imposed(table: Table, like: Schema) -> Rows:
     """The rows of a table under a schema that other rows gave; columns it does not use are left out."""
+    if like.members:
+        return _imposed_on_each(table, like)
     for name in like.inputs:
         if name not in table.columns:
             close = nearest(name, table.columns)
@@ -95,6 +98,20 @@ def _imposed(table: Table, like: Schema) -> Rows:
     columns = tuple(_counted(c.name, c.kind, c.why, table) for c in used)
     target, group, time = (roles.get(name) if name else None for name in (like.target, like.group, like.time))
     return _rows(table, Schema(columns, target, like.inputs, group, time, like.labels))
+
+
+def _imposed_on_each(table: Table, like: Schema) -> Rows:
+    """Rows of several tasks, each under the schema of its own, in the order of the table."""
+    sets.refuse_unknown(table, list(like.members))
+    found = sets.apart(table)
+    joined = sets.join({name: _asked(_imposed(part, like.members[name])) for name, (_, part) in found.items()})
+    order = np.argsort(np.concatenate([where for where, _ in found.values()]))
+    return replace(joined.take(order), numbers=np.arange(len(table), dtype=np.int64))
+
+
+def _asked(rows: Rows) -> Rows:
+    """The rows, without a target column that only other tasks' rows fill in."""
+    return rows.untargeted() if all(value is None for value in rows.targets() or ()) else rows
 
 
 def _counted(name: str, kind: Kind, why: str, table: Table) -> Column:

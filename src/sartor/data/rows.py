@@ -1,11 +1,14 @@
-"""Rows: a table with a schema, immutable; every row remembers its number and its line in the file."""
+"""Rows: a table with a schema, immutable; every row remembers its number and its line in the file.
+
+Rows of several data sets are one table too: the column `task` says of which set a row is (see data/sets.py).
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +16,8 @@ from numpy.typing import NDArray
 
 Kind = Literal["text", "category", "number", "boolean", "date", "image", "audio", "id", "labels"]
 KINDS: tuple[Kind, ...] = ("text", "category", "number", "boolean", "date", "image", "audio", "id", "labels")
+TASK = "task"
+"""The column that says of which data set a row is, where rows of several lie in one table."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Schema:
     group     rows that share its value stay in one part of a split
     time      the split is by its order: train before validation before test
     labels    every label there may be, where the user declared them; empty: whatever the training part holds
+    members   of rows of several data sets: each set's name and the schema that it has alone
     """
 
     columns: tuple[Column, ...]
@@ -44,6 +50,7 @@ class Schema:
     group: str | None = None
     time: str | None = None
     labels: tuple[str, ...] = ()
+    members: Mapping[str, Schema] = field(default_factory=dict)
 
     def kind(self, name: str) -> Kind:
         return next(c.kind for c in self.columns if c.name == name)
@@ -51,6 +58,12 @@ class Schema:
     def reading(self, kind: Kind) -> tuple[str, ...]:
         """The input columns of one kind, in order."""
         return tuple(name for name in self.inputs if self.kind(name) == kind)
+
+    def untargeted(self) -> Schema:
+        """The schema of rows without what is to be predicted."""
+        members = {name: schema.untargeted() for name, schema in self.members.items()}
+        columns = tuple(c for c in self.columns if c.name != self.target)
+        return replace(self, columns=columns, target=None, members=members)
 
     def to_json(self) -> dict[str, Any]:
         from dataclasses import asdict
@@ -61,7 +74,8 @@ class Schema:
     def from_json(cls, value: dict[str, Any]) -> Schema:
         columns = tuple(Column(**c) for c in value["columns"])
         labels = tuple(value.get("labels", ()))
-        return cls(columns, value["target"], tuple(value["inputs"]), value["group"], value["time"], labels)
+        members = {name: cls.from_json(member) for name, member in value.get("members", {}).items()}
+        return cls(columns, value["target"], tuple(value["inputs"]), value["group"], value["time"], labels, members)
 
 
 @dataclass(frozen=True)
@@ -72,6 +86,7 @@ class Rows:
     numbers   (N,) each row's number in the data as read, from 0: its identity in splits and predictions
     lines     (N,) each row's line in its file, from 1 (for Parquet and frames: its number + 1)
     source    the file's name as the user gave it, for messages
+    sources   of rows of several data sets: each set's file
     """
 
     schema: Schema
@@ -79,6 +94,7 @@ class Rows:
     numbers: NDArray[np.int64]
     lines: NDArray[np.int64]
     source: str
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -102,6 +118,11 @@ class Rows:
         """The values to predict, or None where the rows have none (serving)."""
         return self.columns.get(self.schema.target) if self.schema.target is not None else None
 
+    def untargeted(self) -> Rows:
+        """The rows as they come when they are to be answered."""
+        schema, target = self.schema.untargeted(), self.schema.target
+        return replace(self, schema=schema, columns={n: v for n, v in self.columns.items() if n != target})
+
     def texts(self) -> list[tuple[str, ...]]:
         """N tuples of the row's text inputs: one text, or a pair; a missing text is empty."""
         names = self.schema.reading("text")
@@ -109,7 +130,8 @@ class Rows:
 
     def place(self, i: int) -> str:
         """`file:line` of the row at position i."""
-        return f"{self.source}:{self.lines[i]}"
+        source = self.sources[self.columns[TASK][i]] if self.sources else self.source
+        return f"{source}:{self.lines[i]}"
 
     def fingerprint(self) -> str:
         """sha256 over the schema's names, the row numbers and every value, in order."""

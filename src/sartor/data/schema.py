@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from sartor.data.hints import Hints
 from sartor.data.kinds import is_quantity, look
-from sartor.data.rows import Column, Kind, Schema
+from sartor.data.rows import TASK, Column, Kind, Schema
 from sartor.errors import BadInput, did_you_mean
 
 TARGETS = ("label", "labels", "target", "class", "y")
@@ -45,8 +45,11 @@ def infer(columns: Mapping[str, Sequence[Any]], hints: Hints, source: str, *, se
 def narrowed(schema: Schema, kinds: Collection[str]) -> Schema:
     """The schema with only the inputs of `kinds`: what a backbone that reads those needs when it serves."""
     inputs = tuple(name for name in schema.inputs if schema.kind(name) in kinds)
-    used = {schema.target, schema.group, schema.time, *inputs}
-    return replace(schema, columns=tuple(c for c in schema.columns if c.name in used), inputs=inputs)
+    members = {name: narrowed(member, kinds) for name, member in schema.members.items()}
+    used = {schema.target, schema.group, schema.time, *inputs} | ({TASK} if members else set())
+    used |= {column.name for member in members.values() for column in member.columns}
+    columns = tuple(c for c in schema.columns if c.name in used)
+    return replace(schema, columns=columns, inputs=inputs, members=members)
 
 
 def refuse_unknown(columns: Collection[str], hints: Hints, source: str, serving: bool) -> None:

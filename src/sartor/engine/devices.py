@@ -72,7 +72,8 @@ class Crew:
             torch.distributed.broadcast(tensor.data, 0)
         if plan.fsdp or os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
             mesh = torch.distributed.device_mesh.init_device_mesh(self.device, (self.world,))
-            for module in (*net.body.blocks(), net.body, net):  # from the inside: each takes what is not taken yet
+            beside = [] if net.beside is None else [net.beside]
+            for module in (*net.body.blocks(), net.body, *beside, net):  # from the inside: each takes what is left
                 fully_shard(module, mesh=mesh, reshard_after_forward=True)
 
     def descent(self, net: Network, plan: Plan) -> nn.Module:

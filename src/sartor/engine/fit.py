@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from sartor.batch import Batch
 from sartor.engine import launch
 from sartor.engine.adamw import AdamW
-from sartor.engine.devices import Crew, full, join, sharded
+from sartor.engine.devices import Crew, Share, full, join, sharded
 from sartor.engine.faults import Faults, undisturbed, within_memory
 from sartor.engine.operators import Operators
 from sartor.engine.order import epoch_batches, step_seed
@@ -27,6 +27,7 @@ from sartor.engine.precision import Mode, resolve, running
 from sartor.errors import BadInput
 from sartor.network import Network
 from sartor.recipe import Plan, Recipe
+from sartor.task import Task
 
 LARGE_TABLE = 2048
 """Rows of a table from which an update reads only a small part."""
@@ -69,9 +70,14 @@ def begin(net: Network, plan: Plan) -> State:
     if not moving:
         fix = "choose a method that trains some weights: full, lora or probe"
         raise BadInput("NOTHING_TO_TRAIN", "no weight of the network may move", fix=fix)
-    matrices = [p for p in moving.values() if p.ndim > 1]
-    vectors = [p for p in moving.values() if p.ndim <= 1]
+    beside = [] if net.beside is None else list(net.beside.parameters())
+    own = {id(p) for p in beside}
+    matrices = [p for p in moving.values() if p.ndim > 1 and id(p) not in own]
+    vectors = [p for p in moving.values() if p.ndim <= 1 and id(p) not in own]
     groups = [{"params": matrices, "weight_decay": plan.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    if net.beside is not None:
+        pace = net.beside.learning_rate / (plan.learning_rate or net.beside.learning_rate)
+        groups.append({"params": beside, "weight_decay": 0.0, "pace": pace})
     by_rows = tables(net) if launch.world() == 1 else []  # processes meet in whole gradients
     return State(AdamW([g for g in groups if g["params"]], lr=rate(plan, 0, 1), tables=by_rows))
 
@@ -118,7 +124,7 @@ def _updates(net: Network, examples: Batch, recipe: Recipe, state: State) -> Ite
     operators = Operators(net.body, precision, state.optimizer.tables, state.optimizer.read)
     mode = running(operators, precision, sharded(net))
     state.optimizer.copies = operators.casts
-    for batch in _from(examples, update, plan.seed, state.step):
+    for batch in _from(recipe.task, examples, update, plan.seed, state.step):
         if state.step >= steps:
             return
         started = time.perf_counter()
@@ -146,8 +152,9 @@ def _updates(net: Network, examples: Batch, recipe: Recipe, state: State) -> Ite
 
 
 def set_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
+    """The rate of an update; what an objective learns keeps its own proportion to it."""
     for group in optimizer.param_groups:
-        group["lr"] = value
+        group["lr"] = value * group.get("pace", 1.0)
 
 
 def _descend(
@@ -161,28 +168,53 @@ def _descend(
     seed: int,
     size: int,
 ) -> float:
-    """Gradients of the mean loss over the whole update, gathered in micro-batches of `size` rows on each device; this
-    process's part of the loss."""
-    shares, total = crew.shares(batch, size), 0.0
-    operators.narrow_gradients(alone=crew.world == len(shares) == 1)
+    """Gradients of the mean loss over the whole update, put together from those of its parts where the objective wants
+    them apart; this process's part of the loss."""
+    parts = [crew.shares(part, size) for part in recipe.objective.parts(recipe.task, batch)]
+    operators.narrow_gradients(alone=crew.world == len(parts) == len(parts[0]) == 1)
+    total, found = 0.0, []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + crew.rank)
-        for share in shares:
-            penalty = share.whole / len(batch) * full(recipe.method.penalty(net))
-            with crew.reducing(descent, last=share is shares[-1]):
-                losses = descent(recipe.objective, recipe.task, share.batch, mode)
-                mean = losses[: share.counted].float().sum() * crew.world / len(batch)
-                loss: Tensor = mean + penalty
-                crew.accelerator.backward(loss)
-            total += float(loss.detach())
+        for shares in parts:
+            total += _gather(net, descent, recipe, shares, len(batch), crew, mode)
+            if len(parts) > 1:
+                found.append(_taken(net))
+    if len(parts) > 1:
+        for name, gradient in recipe.objective.combine(found, seed).items():
+            net.get_parameter(name).grad = gradient
     return total
 
 
-def _from(examples: Batch, size: int, seed: int, step: int) -> Iterator[Batch]:
+def _gather(
+    net: Network, descent: nn.Module, recipe: Recipe, shares: Sequence[Share], rows: int, crew: Crew, mode: Mode
+) -> float:
+    """Gradients of what one part gives to the mean loss over `rows`, gathered in micro-batches on each device; this
+    process's part of the loss."""
+    total = 0.0
+    for share in shares:
+        penalty = share.whole / rows * full(recipe.method.penalty(net))
+        with crew.reducing(descent, last=share is shares[-1]):
+            losses = descent(recipe.objective, recipe.task, share.batch, mode)
+            mean = losses[: share.counted].float().sum() * crew.world / rows
+            loss: Tensor = mean + penalty
+            crew.accelerator.backward(loss)
+        total += float(loss.detach())
+    return total
+
+
+def _taken(net: Network) -> dict[str, Tensor]:
+    """The gradients that lie in the weights, which then have none."""
+    found = {name: weight.grad.clone() for name, weight in net.trainable().items() if weight.grad is not None}
+    net.zero_grad(set_to_none=True)
+    return found
+
+
+def _from(task: Task, examples: Batch, size: int, seed: int, step: int) -> Iterator[Batch]:
     """The batches of every epoch without end, from the one that update number `step` takes."""
-    each = -(-len(examples) // size)
+    each = -(-len(task.members.epoch(task, examples, seed, 0)) // size)
     epoch, first = divmod(step, each)
     while True:
-        for places in epoch_batches(examples.rows, size, seed, epoch)[first:]:
-            yield examples.take(places)
+        taken = task.members.epoch(task, examples, seed, epoch)
+        for places in epoch_batches(examples.rows[taken], size, seed, epoch)[first:]:
+            yield examples.take(taken[places])
         epoch, first = epoch + 1, 0

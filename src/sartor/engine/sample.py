@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ class Requests:
 def requests(rows: Rows) -> Requests:
     """At most `SIZE` of `rows`, drawn by a fixed seed, with the lengths spread evenly over every stretch of them."""
     drawn = np.random.default_rng(SEED).permutation(len(rows))[:SIZE]
-    asked = _without_target(rows.take(drawn))
+    asked = rows.take(drawn).untargeted()
     asked = asked.take(np.argsort(_lengths(asked), kind="stable")[even_order(len(asked))])
     return Requests(asked, tuple(asked.take([i]) for i in range(len(asked))))
 
@@ -46,10 +46,6 @@ def even_order(n: int) -> NDArray[np.int64]:
     reversed_bits = np.array([int(f"{i:0{bits}b}"[::-1], 2) for i in range(1 << bits)], dtype=np.int64)
     order: NDArray[np.int64] = (reversed_bits[reversed_bits < n] + n // 2) % n
     return order
-
-
-def _without_target(rows: Rows) -> Rows:
-    return replace(rows, columns={name: values for name, values in rows.columns.items() if name != rows.schema.target})
 
 
 def _lengths(rows: Rows) -> NDArray[np.int64]:

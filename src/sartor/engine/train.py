@@ -271,7 +271,15 @@ def gathered(run: Run) -> Network:
 
 def _assembled(recipe: Recipe, steps: int) -> Network:
     plan = recipe.plan
-    return assemble(recipe.task, recipe.backbone, recipe.method, steps=steps, seed=plan.seed, dropout=plan.dropout)
+    return assemble(
+        recipe.task,
+        recipe.backbone,
+        recipe.method,
+        steps=steps,
+        seed=plan.seed,
+        objective=recipe.objective,
+        dropout=plan.dropout,
+    )
 
 
 @torch.no_grad()

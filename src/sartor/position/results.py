@@ -77,7 +77,7 @@ def test_scores(ground: Ground, verdict: Verdict, entries: Sequence[Entry]) -> d
 
 def confusion(ground: Ground, said: Predictions, rows: Rows) -> dict[str, Any] | None:
     """Counts, rows true and columns predicted; None where the answer is no single label."""
-    if not said.labels or isinstance(said.values[0] if len(said) else "", tuple):
+    if not said.labels or rows.targets() is None or isinstance(said.values[0] if len(said) else "", tuple):
         return None
     place = {label: i for i, label in enumerate(said.labels)}
     counts = np.zeros((len(place), len(place)), dtype=int)
@@ -89,6 +89,8 @@ def confusion(ground: Ground, said: Predictions, rows: Rows) -> dict[str, Any] |
 def wrong(said: Predictions, rows: Rows) -> list[dict[str, Any]]:
     """The rows that were answered wrongly with the most confidence; for numbers, those that are furthest off."""
     truths = list(rows.targets() or ())
+    if not truths:
+        return []
     found: list[tuple[float, int]] = []
     for i, (truth, answer) in enumerate(zip(truths, said.values.tolist(), strict=True)):
         if not said.labels:

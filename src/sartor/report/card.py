@@ -20,6 +20,7 @@ def card(info: Info) -> str:
     sections = [
         _opening(info),
         _quality(info),
+        *_of_tasks(info),
         _costs(info),
         changed_section(info),
         _labels(info),
@@ -51,11 +52,17 @@ def metadata(info: Info) -> dict[str, Any]:
 
 
 def _index(info: Info, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    task = _part_name(info, "task")
+    """The results by data set; of a model for several tasks, each one's."""
     source = shown((info.get("data") or {}).get("source") or "unknown", 100)
+    found = [_result(_part_name(info, "task"), source, results)]
+    for name, told in (info.get("tasks") or {}).items():
+        found.append(_result(shown(told.get("task") or "", 60), shown(name, 100), _measured(told)))
+    return {"name": title(info), "results": found}
+
+
+def _result(task: str, source: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     dataset = {"name": source, "type": source, "split": "test"}
-    about = {"task": {"type": _PIPELINES.get(task, task or "other")}, "dataset": dataset, "metrics": list(results)}
-    return {"name": title(info), "results": [about]}
+    return {"task": {"type": _PIPELINES.get(task, task or "other")}, "dataset": dataset, "metrics": list(results)}
 
 
 def _measured(info: Info) -> list[dict[str, Any]]:
@@ -112,16 +119,35 @@ def _opening(info: Info) -> str:
 
 
 def _quality(info: Info) -> str:
+    found = _of_parts(info)
+    if not found:
+        return f"## Quality\n\n{NOT_MEASURED.capitalize()}."
+    told = "The test part was used once, after every choice was made; the validation part was used to choose."
+    return f"## Quality\n\n{told}\n\n{found}"
+
+
+def _of_tasks(info: Info) -> list[str]:
+    """A section for each task of a model that has several."""
+    weights = (info.get("objective") or {}).get("weights") or {}
+    sections = []
+    for name, told in (info.get("tasks") or {}).items():
+        weight = finite(weights.get(name))
+        said = [] if weight is None else [f"Its loss counts {weight:.3g} times, as the objective learned."]
+        labels = ", ".join(escaped(label, 80) for label in list(told.get("labels") or [])[:100])
+        said += [f"Labels: {labels}"] if labels else []
+        sections.append("\n\n".join([f"## Task {escaped(name)}", *said, _of_parts(told) or NOT_MEASURED]))
+    return sections
+
+
+def _of_parts(info: Info) -> str:
+    """The metrics on the test and the validation part, as a table; nothing where none was measured."""
     test, validation = info.get("test") or {}, info.get("metrics") or {}
     keys = list(dict.fromkeys([*test, *validation]))
     rows = [
         [_title(k), quantity(str(k)).full(spread(test.get(k))), quantity(str(k)).full(spread(validation.get(k)))]
         for k in keys
     ]
-    if not rows:
-        return f"## Quality\n\n{NOT_MEASURED.capitalize()}."
-    told = "The test part was used once, after every choice was made; the validation part was used to choose."
-    return f"## Quality\n\n{told}\n\n{_table(['Metric', 'Test', 'Validation'], rows)}{_how(test)}"
+    return f"{_table(['Metric', 'Test', 'Validation'], rows)}{_how(test)}" if rows else ""
 
 
 def _how(test: Mapping[str, Any]) -> str:

@@ -79,6 +79,7 @@ _METRICS = (
     Quantity("auc", "Area under the ROC curve", "AUC", "%", 100),
     Quantity("exact_match", "Exact match", "Exact", "%", 100),
     Quantity("log_loss", "Log-loss", "Log-loss"),
+    Quantity("mean_loss", "Mean loss of the tasks", "Mean loss"),
     Quantity("brier", "Brier score", "Brier"),
     Quantity("calibration_error", "Calibration error", "Calib. error", "%", 100),
     Quantity("rmse", "Root mean squared error", "RMSE"),

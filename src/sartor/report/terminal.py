@@ -159,13 +159,21 @@ def _grid(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> str:
 
 
 def scores(result: Result) -> str:
-    """What `sartor evaluate` measured."""
+    """What `sartor evaluate` measured; of a bundle that has several tasks, each one's after what all have in common."""
+    about = f"{shown(result.get('bundle') or 'bundle')} on {count(result.get('rows'))} rows"
+    lines = [_cut(about, WIDTH), "", _metrics(result.get("metrics") or {})]
+    for name, told in (result.get("tasks") or {}).items():
+        lines += ["", _cut(f"{shown(name, 40)} on {count(told.get('rows'))} rows", WIDTH), ""]
+        lines.append(_metrics(told.get("intervals") or {}))
+    return "\n".join(lines) + "\n"
+
+
+def _metrics(metrics: Mapping[str, Any]) -> str:
     rows = []
-    for key, value in (result.get("metrics") or {}).items():
+    for key, value in metrics.items():
         made, q = spread(value), quantity(str(key))
         rows.append([shown(q.title, 40), q.say(made), q.interval(made)])
-    about = f"{shown(result.get('bundle') or 'bundle')} on {count(result.get('rows'))} rows"
-    return "\n".join([_cut(about, WIDTH), "", _grid(rows, right={1}) if rows else "no metric was measured"]) + "\n"
+    return _grid(rows, right={1}) if rows else "no metric was measured"
 
 
 def comparison(result: Result) -> str:

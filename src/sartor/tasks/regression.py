@@ -108,7 +108,7 @@ class Regression(Task):
             "r2": float(1 - (error**2).mean() / known.var()) if varied else 0.0,
             "spearman": float(spearmanr(predictions.values.astype(float), known).statistic) if varied else 0.0,
         }
-        return Scores(metrics, {"mae": np.abs(error)})
+        return Scores(metrics, {"mae": np.abs(error)}, np.abs(error) / self.scale)
 
     def describe(self) -> dict[str, Any]:
         return {"num_labels": 1, "id2label": {0: "value"}, "label2id": {"value": 0}, "problem_type": "regression"}

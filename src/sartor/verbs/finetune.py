@@ -14,7 +14,7 @@ from sartor.engine import launch
 from sartor.engine.progress import Progress
 from sartor.method import Method
 from sartor.objective import Objective
-from sartor.opening import Opening, open_data
+from sartor.opening import Opening, aware, open_data
 from sartor.recipe import Recipe, plan_from
 from sartor.run_folder import RunFolder
 
@@ -74,7 +74,10 @@ def finetune(
 ) -> FinetuneResult:
     """Train one recipe on the training part, keep its best weights by held-out loss, score it once on the test part.
 
-    `save`: the result merged into its backbone, or only what changed on it; none: merged where possible.
+    data    a file, a table; or several data sets that are learned together, one body and a head each: a list of paths,
+            or a dict of name to path, table or `{"data": ..., "target": ..., "task": ...}`
+    save    the result merged into its backbone, or only what changed on it; none: merged where possible
+
     Processes that torchrun or `accelerate launch` started train together; the first writes, all return its result.
     `resume` goes on from the last checkpoint that a run of the same recipe kept in `out`, and ends with the same bits
     as a run that nothing stopped. One is kept at every look, every half minute, and when the run is interrupted.
@@ -89,6 +92,7 @@ def finetune(
         objective=cast(Objective, parts.part("objectives", objective)),
         plan=plan_from({"seed": seed, **(plan or {})}),
     )
+    opening = aware(opening, [recipe.backbone])
     if dry_run:
         return FinetuneResult(Path(out), _dry(opening, recipe, out))
     from sartor.report.card import card

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sartor.data.hints import Hints
 from sartor.engine import launch
 from sartor.engine.progress import Progress
-from sartor.opening import Opening, check_metric, open_data
+from sartor.opening import Opening, aware, check_metric, open_data
 from sartor.run_folder import RunFolder
 from sartor.spelling import Given
 from sartor.spelling import seconds as seconds_of
@@ -96,6 +96,7 @@ def position(
     entrants = enter(opening.task, opening.split.train.schema, candidates, plan or {})
     if candidates:
         refuse_unfit(entrants)
+    opening = aware(opening, [c.recipe.backbone for c in entrants if c.recipe is not None])
     if dry_run:
         return PositionResult(Path(out), _dry(opening, entrants, seconds, out))
     from sartor.position.costs import Limits

@@ -30,11 +30,13 @@ def predict(
     data: Any,
     *,
     hints: Hints = Hints(),  # noqa: B008
+    task_name: str | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     dry_run: bool = False,
 ) -> PredictResult:
-    """Answer every row of `data`. `out` ends in .jsonl, .csv or .parquet and appears whole or not at all."""
+    """Answer every row of `data`; of a bundle that has several tasks by `task_name`, or each row by the task that its
+    column `task` names. `out` ends in .jsonl, .csv or .parquet and appears whole or not at all."""
     if out is not None and Path(out).suffix not in FORMATS:
         fix = f"end it in {', '.join(FORMATS)}"
         raise BadInput("OUT_FORMAT", f"'{Path(out).name}' has no ending that says its format", fix=fix)
@@ -42,7 +44,7 @@ def predict(
         raise BadInput("OUT_EXISTS", "the output file exists", fix="choose another, or pass overwrite", where=str(out))
     from sartor.measuring import opened, unlabelled, write_predictions
 
-    made = opened(bundle)
+    made = opened(bundle, task_name)
     rows = unlabelled(made, data, hints)
     answers = () if dry_run else tuple(made.predict(rows))
     if out is not None and not dry_run:

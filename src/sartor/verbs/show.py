@@ -126,9 +126,16 @@ def _recipe_lines(recipe: dict[str, Any]) -> list[str]:
     lines = []
     for role in ("task", "backbone", "method", "objective", "baseline"):
         if isinstance(value := recipe.get(role), dict):
-            settings = ", ".join(f"{k}={v}" for k, v in value.items() if k not in ("part", "labels"))
+            settings = ", ".join(f"{k}={_setting(v)}" for k, v in value.items() if k not in ("part", "labels"))
             lines.append(f"{role:<11} {value.get('part')}" + (f" ({settings})" if settings else ""))
     return lines
+
+
+def _setting(value: Any) -> Any:
+    """A setting's value; of a part in it the name alone."""
+    if isinstance(value, list):
+        return "+".join(str(_setting(v)) for v in value) if any(isinstance(v, dict) for v in value) else value
+    return value.get("part") if isinstance(value, dict) else value
 
 
 def _card_lines(card: dict[str, Any]) -> list[str]:
