@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -47,6 +48,8 @@ class Method(Part):
     shelf: ClassVar[str] = "methods"
     learning_rate: ClassVar[float]
     """Its own good default, with a source."""
+    objective: ClassVar[str] = "supervised"
+    """What it descends unless another is asked for."""
 
     @abstractmethod
     def apply(self, net: Network, steps: int) -> None:
@@ -55,6 +58,15 @@ class Method(Part):
     def plan(self, plan: Plan) -> Plan:
         """The plan with what this method leaves no choice about; fills in its own learning rate where none is given."""
         return plan if plan.learning_rate is not None else replace(plan, learning_rate=self.learning_rate)
+
+    def rates(self, net: Network) -> Mapping[str, float]:
+        """Name -> factor on the plan's rate, for weights of `net` that learn at another; asked once, before training."""
+        return {}
+
+    def resting(self, net: Network, step: int, steps: int) -> Collection[str]:
+        """Names of moving weights that get no gradient in the update after `step` of `steps`, and so stay as they are;
+        a pure function of these, for a run that goes on must not have to remember it."""
+        return ()
 
     def penalty(self, net: Network) -> Tensor | float:
         """Added to the loss of every step."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -26,9 +28,11 @@ class Network(nn.Module):
         self.anatomy = frozenset(body.state_dict())
         self.steps = steps
 
-    def forward(self, batch: Batch) -> Tensor:
-        """(B, C) outputs."""
-        features = self.body(batch).float()
+    def forward(self, batch: Batch, asked: Literal["outputs", "features"] = "outputs") -> Tensor:
+        """(B, C) outputs, or the (B, D) features that they are made of."""
+        features: Tensor = self.body(batch).float()
+        if asked == "features":
+            return features
         with torch.autocast(features.device.type, enabled=False):  # the last product decides answers: always 32 bits
             outputs: Tensor = self.head(features)
         return outputs

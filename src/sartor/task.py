@@ -52,6 +52,10 @@ class Task(Part):
     def solve(self, features: Tensor, batch: Batch, head: nn.Module, seed: int) -> dict[str, Any]:
         """Fit `head` on frozen features (N, D) to its optimum, the penalty by cross-validation; what was chosen."""
 
+    def membership(self, batch: Batch) -> Tensor | None:
+        """(N, K) 1 where a row belongs to a class, for whoever brings rows of one class together; None: no classes."""
+        return None
+
     @abstractmethod
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """(B,) the loss of each example."""

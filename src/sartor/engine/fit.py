@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +24,7 @@ from sartor.engine.adamw import AdamW
 from sartor.engine.devices import Crew, full, join, sharded
 from sartor.engine.faults import Faults, undisturbed, within_memory
 from sartor.engine.operators import Operators
-from sartor.engine.order import epoch_batches, step_seed
+from sartor.engine.order import balanced_batches, epoch_batches, step_seed
 from sartor.engine.precision import Mode, resolve, running
 from sartor.errors import BadInput
 from sartor.network import Network
@@ -63,17 +65,25 @@ class Step:
     unapplied: tuple[int, ...] = ()
 
 
-def begin(net: Network, plan: Plan) -> State:
-    """A run at its first step. Raises `BadInput` where the method left nothing to train."""
+def begin(net: Network, plan: Plan, rates: Mapping[str, float] | None = None) -> State:
+    """A run at its first step; `rates` are the method's. Raises `BadInput` where the method left nothing to train."""
     moving = net.trainable()
     if not moving:
         fix = "choose a method that trains some weights: full, lora or probe"
         raise BadInput("NOTHING_TO_TRAIN", "no weight of the network may move", fix=fix)
-    matrices = [p for p in moving.values() if p.ndim > 1]
-    vectors = [p for p in moving.values() if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": plan.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     by_rows = tables(net) if launch.world() == 1 else []  # processes meet in whole gradients
-    return State(AdamW([g for g in groups if g["params"]], lr=rate(plan, 0, 1), tables=by_rows))
+    return State(AdamW(groups(moving, plan.weight_decay, rates or {}), lr=rate(plan, 0, 1), tables=by_rows))
+
+
+def groups(moving: Mapping[str, Tensor], decay: float, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The optimizer's groups: one for each factor on the rate, the highest first; decay for matrices only."""
+    found: dict[tuple[float, bool], list[Tensor]] = {}
+    for name, weight in moving.items():
+        found.setdefault((-rates.get(name, 1.0), weight.ndim <= 1), []).append(weight)
+    return [
+        {"params": found[factor, vector], "weight_decay": 0.0 if vector else decay, "factor": -factor}
+        for factor, vector in sorted(found)
+    ]
 
 
 def tables(net: Network) -> list[Tensor]:
@@ -118,17 +128,21 @@ def _updates(net: Network, examples: Batch, recipe: Recipe, state: State) -> Ite
     operators = Operators(net.body, precision, state.optimizer.tables, state.optimizer.read)
     mode = running(operators, precision, sharded(net))
     state.optimizer.copies = operators.casts
-    for batch in _from(examples, update, plan.seed, state.step):
+    groups = recipe.objective.groups(recipe.task, examples)
+    for batch in _from(examples, groups, update, plan.seed, state.step):
         if state.step >= steps:
             return
         started = time.perf_counter()
-        set_rate(state.optimizer, rate(plan, state.step, steps) * state.faults.share())
+        learning_rate = rate(plan, state.step, steps) * state.faults.share()
+        set_rate(state.optimizer, learning_rate)
         if not net.training:
             net.train()
         descend = partial(
             _descend, net, state.descent, recipe, batch, crew, mode, operators, step_seed(plan.seed, state.step)
         )
-        loss = within_memory(descend, net, batch, plan.per_device_train_batch_size, state.faults, alone=crew.world == 1)
+        with at_rest(net, recipe.method.resting(net, state.step, steps)):
+            size, alone = plan.per_device_train_batch_size, crew.world == 1
+            loss = within_memory(descend, net, batch, size, state.faults, alone=alone)
         loss, norm = crew.mean(loss, state.optimizer.norm())
         with undisturbed():
             state.whole = False
@@ -137,8 +151,7 @@ def _updates(net: Network, examples: Batch, recipe: Recipe, state: State) -> Ite
                 state.optimizer.step(shrink=min(1.0, (plan.max_grad_norm or math.inf) / (norm + 1e-6)))
                 recipe.method.after_step(net, state.step + 1, steps)
             state.optimizer.zero_grad(set_to_none=True)
-            tokens, learning_rate = int(batch.lengths.sum()), state.optimizer.param_groups[0]["lr"]
-            seconds = time.perf_counter() - started
+            tokens, seconds = int(batch.lengths.sum()), time.perf_counter() - started
             unapplied = () if applied else tuple(batch.rows.tolist())
             step = Step(state.step + 1, loss, learning_rate, norm, len(batch), tokens, seconds, unapplied)
             state.step, state.last, state.whole = step.number, step, True
@@ -147,7 +160,20 @@ def _updates(net: Network, examples: Batch, recipe: Recipe, state: State) -> Ite
 
 def set_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = value
+        group["lr"] = value * group["factor"]
+
+
+@contextmanager
+def at_rest(net: Network, names: Collection[str]) -> Iterator[None]:
+    """Inside, the weights of these names get no gradient; an optimizer leaves such weights and their moments alone."""
+    weights = [w for name, w in net.trainable().items() if name in names] if names else []
+    for weight in weights:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_(True)
 
 
 def _descend(
@@ -173,16 +199,28 @@ def _descend(
                 losses = descent(recipe.objective, recipe.task, share.batch, mode)
                 mean = losses[: share.counted].float().sum() * crew.world / len(batch)
                 loss: Tensor = mean + penalty
+                _require_gradient(loss)
                 crew.accelerator.backward(loss)
             total += float(loss.detach())
     return total
 
 
-def _from(examples: Batch, size: int, seed: int, step: int) -> Iterator[Batch]:
+def _require_gradient(loss: Tensor) -> None:
+    """Raises `BadInput` where nothing that the loss depends on may move in this update."""
+    if not loss.requires_grad:
+        fix = "let more weights move from the start, or descend another objective"
+        raise BadInput("NO_GRADIENT", "the loss depends on no weight that moves in this update", fix=fix)
+
+
+def _from(examples: Batch, groups: Tensor | None, size: int, seed: int, step: int) -> Iterator[Batch]:
     """The batches of every epoch without end, from the one that update number `step` takes."""
+    if groups is None:
+        batches = partial(epoch_batches, examples.rows, size, seed)
+    else:
+        batches = partial(balanced_batches, examples.rows, groups, size, seed)
     each = -(-len(examples) // size)
     epoch, first = divmod(step, each)
     while True:
-        for places in epoch_batches(examples.rows, size, seed, epoch)[first:]:
+        for places in batches(epoch)[first:]:
             yield examples.take(places)
         epoch, first = epoch + 1, 0

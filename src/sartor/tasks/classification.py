@@ -80,17 +80,21 @@ class Classification(Task):
         nn.init.zeros_(head.bias)
         return head
 
+    def membership(self, batch: Batch) -> Tensor:
+        from torch.nn.functional import one_hot
+
+        assert batch.targets is not None
+        return (batch.targets if self.several else one_hot(batch.targets, len(self.labels))).float()
+
     def solve(self, features: Tensor, batch: Batch, head: nn.Module, seed: int) -> dict[str, Any]:
         import torch
-        from torch.nn.functional import one_hot
 
         from sartor.engine.heads import solve_logistic
 
         assert batch.targets is not None
-        targets = batch.targets if self.several else one_hot(batch.targets, len(self.labels))
         each = self._weights()
         weights = torch.ones(len(batch)) if self.several else each[batch.targets]
-        found = solve_logistic(features, targets.float(), weights, seed, each if self.several else None)
+        found = solve_logistic(features, self.membership(batch), weights, seed, each if self.several else None)
         head.load_state_dict({"weight": found.weight, "bias": found.bias})
         return {"penalty": found.penalty, "held_out_loss": found.held_out_loss}
 
