@@ -60,7 +60,7 @@ class Method(Part):
         return plan if plan.learning_rate is not None else replace(plan, learning_rate=self.learning_rate)
 
     def rates(self, net: Network) -> Mapping[str, float]:
-        """Name -> factor on the plan's rate, for weights of `net` that learn at another; asked once, before training."""
+        """Name -> factor on the plan's rate, for weights that learn at another; asked once, before training."""
         return {}
 
     def resting(self, net: Network, step: int, steps: int) -> Collection[str]:

@@ -36,14 +36,14 @@ def epoch_batches(rows: Tensor, batch: int, seed: int, epoch: int) -> list[Tenso
 
 
 def balanced_batches(rows: Tensor, groups: Tensor, batch: int, seed: int, epoch: int) -> list[Tensor]:
-    """As many batches as `epoch_batches` makes, each of as many rows of each group, dealt in turn: whatever stretch of a
-    batch is taken holds its groups in equal shares. Rows of small groups come again, none twice in a batch.
+    """As many batches as `epoch_batches` makes, each of as many rows of each group, dealt in turn: whatever stretch of
+    a batch is taken holds its groups in equal shares. Rows of small groups come again, none twice in a batch.
 
     Of many groups a batch holds as many as leave each two rows at least; all come round equally often.
     rows (N,) row numbers, groups (N,) whole numbers.
     """
     shuffled = _shuffled(rows, seed, epoch)
-    members = [shuffled[groups[shuffled] == group] for group in groups.unique()]
+    members = [shuffled[groups[shuffled] == group] for group in sorted(set(groups.tolist()))]
     turn = _shuffled(torch.arange(len(members)), seed, epoch).tolist()
     at_once = min(len(members), max(2, batch // 2))
     made = []

@@ -1,10 +1,10 @@
-"""Supervised contrastive learning: rows of one class near each other, others apart (Khosla et al. 2020, arXiv 2004.11362).
+"""Supervised contrastive learning: classes draw together, and apart (Khosla et al. 2020, arXiv 2004.11362).
 
     s_ij = cos(f_i, f_j) / τ        loss_i = − Σ_j w_ij log( e^s_ij / Σ_{k ≠ i} e^s_ik )        w_ij = m_ij / Σ_k m_ik
 
 m_ij is 1 where i and j have the same class, and the share of their classes in common where rows have several (Jaccard).
-Every row of a pass meets every other one: B rows are B (B - 1) pairs for B forward passes. Tunstall et al. 2022 (SetFit,
-arXiv 2209.11055) list pairs instead and pass both rows of each through the network.
+Every row of a pass meets every other one: B rows are B (B - 1) pairs for B forward passes. SetFit (Tunstall et al.
+2022, arXiv 2209.11055) lists pairs instead and passes both rows of each through the network.
 
 Legend: N rows, B batch, D width, K classes.
 """
