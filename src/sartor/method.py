@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sartor.part import Part
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
+    from sartor.batch import Batch
+    from sartor.body import Body
     from sartor.network import Network
     from sartor.recipe import Plan
+    from sartor.task import Task
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,17 @@ class Method(Part):
     """Its own good default, with a source."""
     objective: ClassVar[str] = "supervised"
     """What it descends unless another is asked for."""
+
+    def read(self, body: Body) -> None:
+        """Change what a head reads of the body, and so its width, before there is a head."""
+
+    def view(self) -> str:
+        """How it reads a backbone and solves a head on that, in words: who says the same may share this work."""
+        return ""
+
+    def solve(self, task: Task, features: Tensor, batch: Batch, head: nn.Module, seed: int) -> dict[str, Any]:
+        """Fit `head` on frozen features (N, D) to its optimum; what was chosen."""
+        return task.solve(features, batch, head, seed)
 
     @abstractmethod
     def apply(self, net: Network, steps: int) -> None:

@@ -21,11 +21,11 @@ class Network(nn.Module):
     steps    what the method was applied for
     """
 
-    def __init__(self, body: Body, head: nn.Module, steps: int = 0) -> None:
+    def __init__(self, body: Body, head: nn.Module, steps: int = 0, anatomy: frozenset[str] | None = None) -> None:
         super().__init__()
         self.body = body
         self.head = head
-        self.anatomy = frozenset(body.state_dict())
+        self.anatomy = frozenset(body.state_dict()) if anatomy is None else anatomy
         self.steps = steps
 
     def forward(self, batch: Batch, asked: Literal["outputs", "features"] = "outputs") -> Tensor:
@@ -72,6 +72,14 @@ def assemble(
         for module in body.modules():
             if dropout is not None and isinstance(module, nn.Dropout):
                 module.p = dropout
-        net = Network(body, task.head(body), steps)
-        method.apply(net, steps)
+        net = joined(body, task, method, steps)
     return net.eval()
+
+
+def joined(body: Body, task: Task, method: Method, steps: int) -> Network:
+    """A body with the task's head and the method applied, for as many steps."""
+    anatomy = frozenset(body.state_dict())
+    method.read(body)
+    net = Network(body, task.head(body), steps, anatomy)
+    method.apply(net, steps)
+    return net

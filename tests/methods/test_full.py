@@ -74,8 +74,8 @@ def test_layer_decay_is_one_rate_for_each_depth(tiny_encoder: Path) -> None:
 
 
 def test_blocks_begin_to_move_from_the_top_at_equal_intervals(tiny_encoder: Path) -> None:
-    """Of 9 updates 6 thaw: the head alone in the first two, then a depth more every two updates."""
-    made = recipe(tiny_encoder, ROWS, "full:unfreeze_ratio=0.67,layer_decay=0.5", max_steps=9, learning_rate=3e-3)
+    """Of 12 updates 8 thaw: the head alone in the first two, then a depth more every two updates."""
+    made = recipe(tiny_encoder, ROWS, "full:unfreeze_ratio=0.67,layer_decay=0.5", max_steps=12, learning_rate=3e-3)
     run, encoded = begun(made, ROWS)
     start = weights(run)
     for until, moving in ((2, 0), (4, 1), (6, 2)):
@@ -125,8 +125,9 @@ def test_only_the_last_blocks_move_and_the_rest_is_kept(tiny_encoder: Path) -> N
 def test_last_and_unfreezing_go_together(tiny_encoder: Path) -> None:
     made = recipe(tiny_encoder, ROWS, "full:last=1,unfreeze_ratio=0.5", max_steps=4)
     run, _ = begun(made, ROWS)
-    resting = made.method.resting(run.net, 1, 4)
+    resting = made.method.resting(run.net, 0, 4)
     assert {depth(n) for n in resting if n in run.net.trainable()} == {1}
+    assert {depth(n) for n in made.method.resting(run.net, 1, 4)} == {2, 3}  # which never move
     assert not made.method.resting(run.net, 2, 4)
 
 

@@ -103,7 +103,7 @@ def solve(recipe: Recipe, examples: Batch, frozen: Tensor, width_of: Body) -> St
     """Fit the task's head on frozen features (N, D) of the examples."""
     began = time.perf_counter()
     head = recipe.task.head(width_of)
-    chosen = recipe.task.solve(frozen, examples, head, recipe.plan.seed)
+    chosen = recipe.method.solve(recipe.task, frozen, examples, head, recipe.plan.seed)
     return Start(head.state_dict(), chosen, time.perf_counter() - began)
 
 

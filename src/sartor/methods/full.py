@@ -4,7 +4,7 @@ Depth is counted from the head, which has 0: the last of n blocks has 1, the fir
 
     rate of depth d      lr · layer_decay^d          (Clark et al. 2020, ELECTRA, arXiv 2003.10555; counted as in BEiT,
                                                      Bao et al. 2021, arXiv 2106.08254)
-    depth d moves from   d / m · unfreeze_ratio · steps on, m the depth of what moves last
+    depth d moves from   d / (m + 1) · unfreeze_ratio · steps on, m the depth of what moves last
                                                      (gradual unfreezing: Howard and Ruder 2018, arXiv 1801.06146)
 """
 
@@ -31,8 +31,8 @@ class Full(Method):
     layer_decay: float = 1.0
     """Each block's rate as a share of that of the block behind it; 1: one rate for all."""
     unfreeze_ratio: float = 0.0
-    """Share of the steps by the end of which everything moves: at first the head alone, then one block more from the
-    top at equal intervals. 0: everything from the start."""
+    """Share of the steps that is cut into equal stages: in the first the head moves alone, in each that follows one
+    block more from the top, in the last everything. 0: everything from the start."""
     last: int | None = None
     """Only the last so many blocks and the head; what is before them is then computed once a row."""
 
@@ -68,7 +68,7 @@ class Full(Method):
         if step >= end:
             return ()
         deepest = len(net.body.blocks()) + 1 if self.last is None else self.last
-        moving = math.floor(step / end * deepest)
+        moving = math.floor(step / end * (deepest + 1))
         return {name for name, depth in depths(net).items() if depth > moving}
 
 
