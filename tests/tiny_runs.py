@@ -21,10 +21,11 @@ from text_samples import task_of
 def recipe(encoder: Path, rows: Rows, method: str = "full", pooling: str = "mean", **plan: Any) -> Recipe:
     """Batches of 8 in fp32, from a random head, without dropout, unless `plan` says otherwise."""
     usual = {"per_device_train_batch_size": 8, "precision": "fp32", "head_start": "random", "dropout": 0.0}
+    moving: Any = part("methods", method)
     made: Any = {
         "backbone": part("backbones", f"encoder:path={encoder},pooling={pooling}"),
-        "method": part("methods", method),
-        "objective": part("objectives", "supervised"),
+        "method": moving,
+        "objective": part("objectives", moving.objective),
     }
     return Recipe(task=task_of(rows), plan=Plan(**(usual | plan)), **made).settled()
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sartor.part import Part
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
+    from sartor.batch import Batch
+    from sartor.body import Body
     from sartor.network import Network
     from sartor.recipe import Plan
+    from sartor.task import Task
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,19 @@ class Method(Part):
     shelf: ClassVar[str] = "methods"
     learning_rate: ClassVar[float]
     """Its own good default, with a source."""
+    objective: ClassVar[str] = "supervised"
+    """What it descends unless another is asked for."""
+
+    def read(self, body: Body) -> None:
+        """Change what a head reads of the body, and so its width, before there is a head."""
+
+    def view(self) -> str:
+        """How it reads a backbone and solves a head on that, in words: who says the same may share this work."""
+        return ""
+
+    def solve(self, task: Task, features: Tensor, batch: Batch, head: nn.Module, seed: int) -> dict[str, Any]:
+        """Fit `head` on frozen features (N, D) to its optimum; what was chosen."""
+        return task.solve(features, batch, head, seed)
 
     @abstractmethod
     def apply(self, net: Network, steps: int) -> None:
@@ -55,6 +72,15 @@ class Method(Part):
     def plan(self, plan: Plan) -> Plan:
         """The plan with what this method leaves no choice about; fills in its own learning rate where none is given."""
         return plan if plan.learning_rate is not None else replace(plan, learning_rate=self.learning_rate)
+
+    def rates(self, net: Network) -> Mapping[str, float]:
+        """Name -> factor on the plan's rate, for weights that learn at another; asked once, before training."""
+        return {}
+
+    def resting(self, net: Network, step: int, steps: int) -> Collection[str]:
+        """Names of moving weights that get no gradient in the update after `step` of `steps`, and so stay as they are;
+        a pure function of these, for a run that goes on must not have to remember it."""
+        return ()
 
     def penalty(self, net: Network) -> Tensor | float:
         """Added to the loss of every step."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -34,17 +36,19 @@ class Network(nn.Module):
     steps    what the method was applied for
     """
 
-    def __init__(self, body: Body, head: nn.Module, steps: int = 0) -> None:
+    def __init__(self, body: Body, head: nn.Module, steps: int = 0, anatomy: frozenset[str] | None = None) -> None:
         super().__init__()
         self.body = body
         self.head = head
-        self.anatomy = frozenset(body.state_dict())
+        self.anatomy = frozenset(body.state_dict()) if anatomy is None else anatomy
         self.steps = steps
         self.beside: Beside | None = None
 
-    def forward(self, batch: Batch) -> Tensor:
-        """(B, C) outputs."""
-        features = self.body(batch).float()
+    def forward(self, batch: Batch, asked: Literal["outputs", "features"] = "outputs") -> Tensor:
+        """(B, C) outputs, or the (B, D) features that they are made of."""
+        features: Tensor = self.body(batch).float()
+        if asked == "features":
+            return features
         with torch.autocast(features.device.type, enabled=False):  # the last product decides answers: always 32 bits
             outputs: Tensor = self.head(features)
         return outputs
@@ -85,7 +89,15 @@ def assemble(
         for module in body.modules():
             if dropout is not None and isinstance(module, nn.Dropout):
                 module.p = dropout
-        net = Network(body, task.head(body), steps)
-        method.apply(net, steps)
+        net = joined(body, task, method, steps)
         net.beside = None if objective is None else objective.beside(task)
     return net.eval()
+
+
+def joined(body: Body, task: Task, method: Method, steps: int) -> Network:
+    """A body with the task's head and the method applied, for as many steps."""
+    anatomy = frozenset(body.state_dict())
+    method.read(body)
+    net = Network(body, task.head(body), steps, anatomy)
+    method.apply(net, steps)
+    return net

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from sartor.data.rows import Kind
 from sartor.part import Part
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from sartor.batch import Batch
     from sartor.network import Beside, Network
+    from sartor.recipe import Plan
     from sartor.task import Task
 
 
@@ -22,6 +24,8 @@ class Objective(Part):
     """What the gradient descends."""
 
     shelf: ClassVar[str] = "objectives"
+    predicts: ClassVar[frozenset[Kind]] = frozenset()
+    """The kinds of target it can learn from: those of `Task.reading.predicts`; empty: any."""
 
     @abstractmethod
     def __call__(self, net: Network, task: Task, batch: Batch) -> Tensor:
@@ -43,3 +47,12 @@ class Objective(Part):
     def facts(self, net: Network, task: Task) -> dict[str, Any]:
         """What a reader of the card should know of how a trained network was weighed, as JSON."""
         return {}
+
+    def plan(self, plan: Plan) -> Plan:
+        """The plan with what this objective leaves no choice about."""
+        return plan
+
+    def groups(self, task: Task, examples: Batch) -> Tensor | None:
+        """(N,) the group of each row, where every batch must hold rows of several groups in equal shares; none: a batch
+        knows nothing of its rows."""
+        return None

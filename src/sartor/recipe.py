@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from sartor import part as parts
 from sartor.backbone import Backbone
 from sartor.compressor import Compressor
+from sartor.data.rows import KINDS
 from sartor.errors import BadInput
 from sartor.method import Method
 from sartor.objective import Objective
@@ -48,6 +49,8 @@ class Plan:
     """Dropout in the body and before the head; none: what the model's own config says."""
     head_start: Literal["solved", "random"] = "solved"
     """Begin from the optimal head on frozen features (LP-FT: Kumar et al. 2022, arXiv 2202.10054)."""
+    head_end: Literal["trained", "solved"] = "trained"
+    """`solved`: at every look and at the end the head is the optimal one on the features as they are then."""
     eval_steps: int | None = None
     """Steps between looks at the validation part; none: five looks in a run."""
     early_stopping_patience: int | None = 3
@@ -102,8 +105,16 @@ class Recipe:
     plan: Plan = field(default_factory=Plan)
 
     def settled(self) -> Recipe:
-        """The recipe with the method's say in the plan; what a run really does."""
-        return dataclasses.replace(self, plan=self.method.plan(self.plan))
+        """The recipe with the method's and the objective's say in the plan; what a run really does.
+
+        Raises `BadInput` where the objective cannot learn from what the task predicts."""
+        known, asked = self.objective.predicts, self.task.reading.predicts
+        if known and not known & asked:
+            kinds = {name: " or ".join(k for k in KINDS if k in some) for name, some in (("a", known), ("b", asked))}
+            said = f"{self.objective.name} learns from a target of kind {kinds['a']}, and {self.task.name} predicts"
+            fix = "choose a method that descends the task's own loss: full, lora or probe"
+            raise BadInput("OBJECTIVE_TASK", f"{said} {kinds['b']}", fix=fix)
+        return dataclasses.replace(self, plan=self.objective.plan(self.method.plan(self.plan)))
 
     def label(self) -> str:
         """A short name for tables: backbone + method, and the rate where it was chosen."""

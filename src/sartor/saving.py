@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from sartor.backbone import Backbone
 from sartor.body import Body
 from sartor.errors import BadInput
-from sartor.network import Network
+from sartor.network import Network, joined
 from sartor.peft_format import PEFT_CONFIG, PEFT_WEIGHTS, in_peft
 from sartor.recipe import Recipe
 
@@ -133,8 +133,7 @@ def laid(body: Body, recipe: Recipe, steps: int) -> Laid:
     with torch.random.fork_rng(devices=[]):
         own = twin(body)
         known = {id(t): name for name, t in own.state_dict(keep_vars=True).items()}
-        net = Network(own, recipe.task.head(own), steps)
-        recipe.method.apply(net, steps)
+        net = joined(own, recipe.task, recipe.method, steps)
     now = net.body.state_dict(keep_vars=True)
     return Laid(net.eval(), {name: known[id(t)] for name, t in now.items() if id(t) in known})
 

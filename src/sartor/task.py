@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from sartor.data.hints import Hints
 from sartor.data.rows import Kind
+from sartor.errors import BadInput
 from sartor.members import Members
 from sartor.part import Part, names, part_class
 from sartor.predictions import Integers, Predictions, Scores
@@ -54,6 +55,15 @@ class Task(Part):
     @abstractmethod
     def solve(self, features: Tensor, batch: Batch, head: nn.Module, seed: int) -> dict[str, Any]:
         """Fit `head` on frozen features (N, D) to its optimum, the penalty by cross-validation; what was chosen."""
+
+    def solve_by(self, solver: str, features: Tensor, batch: Batch, head: nn.Module, seed: int) -> dict[str, Any]:
+        """The same in a way that was asked for. Raises `BadInput` where the task knows no such way."""
+        said = f"{self.name} has no solver '{solver}'"
+        raise BadInput("SOLVER", said, fix="leave the solver out: every task has its own")
+
+    def membership(self, batch: Batch) -> Tensor | None:
+        """(N, K) 1 where a row belongs to a class, for whoever brings rows of one class together; None: no classes."""
+        return None
 
     @abstractmethod
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:

@@ -46,7 +46,12 @@ CASES = {
     "prompts": case("prompt_tuning:num_virtual_tokens=4"),
     "several tasks": case(objective="pcgrad:of=uncertainty", resume=True),
     "sharded several tasks": case(objective="pcgrad:of=uncertainty", fsdp=True, size=2, gradient_accumulation_steps=2),
+    "rates by depth, thawing": case("full:layer_decay=0.5,unfreeze_ratio=0.8"),
     "sharded": case(fsdp=True),
+    "sharded, rates by depth, thawing": case("full:layer_decay=0.5,unfreeze_ratio=0.8", fsdp=True),
+    "sharded, thawing, recomputed": case("full:unfreeze_ratio=0.8", fsdp=True, gradient_checkpointing=True),
+    "head solved": case("full", head_end="solved", head_start="solved"),
+    "sharded, head solved": case("full", fsdp=True, head_end="solved", head_start="solved"),
     "sharded lora": case("lora:r=4", fsdp=True, head_start="solved"),
     "sharded accumulation": case(fsdp=True, size=2, gradient_accumulation_steps=2),
     "sharded recomputed": case(fsdp=True, gradient_checkpointing=True),
@@ -91,11 +96,12 @@ def test_two_processes_take_the_steps_of_one(together: Path, tiny_encoder: Path,
     for mine, other in zip(itertools.chain(*taken), itertools.chain(*theirs[0]["steps"]), strict=True):
         assert other == pytest.approx(mine, rel=2e-5)
     assert theirs[0]["kind"] == ("FSDPNetwork" if plan.get("fsdp") else "DistributedDataParallel")
-    assert theirs[0]["losses"] == pytest.approx(losses, rel=1e-5)
+    known = 1e-3 if plan.get("head_end") == "solved" else 1e-5  # L-BFGS finds its optimum to a tolerance
+    assert theirs[0]["losses"] == pytest.approx(losses, rel=known)
     found = load_file(together / f"{name}.safetensors")
     assert found.keys() == weights(run).keys()
     for key, value in weights(run).items():
-        torch.testing.assert_close(found[key], value, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(found[key], value, rtol=1e-3, atol=max(1e-4, known))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sartor.engine.order import epoch_batches, mixed, step_seed
+from sartor.engine.order import balanced_batches, epoch_batches, mixed, step_seed
 
 
 def batches(count: int, size: int, seed: int = 0, epoch: int = 0) -> list[list[int]]:
@@ -77,3 +77,54 @@ def test_a_step_seed_is_a_seed(step: int) -> None:
 
 def test_step_seeds_differ() -> None:
     assert len({step_seed(seed, step) for seed in range(50) for step in range(50)}) == 2500
+
+
+def balanced(groups: list[int], size: int, seed: int = 0, epoch: int = 0) -> list[list[int]]:
+    rows = torch.arange(len(groups))
+    return [b.tolist() for b in balanced_batches(rows, torch.tensor(groups), size, seed, epoch)]
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=150), st.integers(2, 40), st.integers(0, 2**40))
+def test_balanced_batches_are_as_many_and_hold_no_row_twice(groups: list[int], size: int, seed: int) -> None:
+    made = balanced(groups, size, seed)
+    assert len(made) == -(-len(groups) // size)
+    for batch in made:
+        assert 1 <= len(set(batch)) == len(batch) <= size
+    for batch in made:
+        shares = [sum(groups[i] == g for i in batch) for g in {groups[i] for i in batch}]
+        full = [s for g, s in zip({groups[i] for i in batch}, shares, strict=True) if groups.count(g) > s]
+        assert max(full, default=0) - min(full, default=0) <= 1  # fewer only where a group has no more
+
+
+def test_every_stretch_of_a_balanced_batch_is_balanced() -> None:
+    groups = [0] * 50 + [1] * 10 + [2] * 20
+    for batch in balanced(groups, 12):
+        for at in range(0, 12, 6):
+            assert sorted(groups[i] for i in batch[at : at + 6]) == [0, 0, 1, 1, 2, 2]
+
+
+def test_of_many_groups_each_comes_round_and_brings_two_rows() -> None:
+    groups = [i // 5 for i in range(5 * 77)]
+    seen: list[int] = []
+    for epoch in range(2):
+        for batch in balanced(groups, 16, epoch=epoch):
+            here = [groups[i] for i in batch]
+            assert sorted(here) == sorted(2 * list(set(here)))
+            assert len(set(here)) == 8
+            seen += set(here)
+    counts = np.bincount(seen)
+    assert counts.min() >= 4
+    assert counts.max() <= 6
+
+
+def test_a_large_group_shows_other_rows_every_time() -> None:
+    groups = [0] * 100 + [1] * 4
+    shown = [i for batch in balanced(groups, 8) for i in batch if i < 100]
+    assert len(shown) == len(set(shown)) == 13 * 4
+
+
+def test_balanced_batches_depend_on_seed_and_epoch_alone() -> None:
+    groups = [i % 3 for i in range(60)]
+    assert balanced(groups, 9, 3, 1) == balanced(groups, 9, 3, 1)
+    assert len({str(balanced(groups, 9, seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9

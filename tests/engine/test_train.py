@@ -27,6 +27,8 @@ METHODS = {
     "full, dropout": ("full", {"dropout": 0.3}),
     "lora, dropout": ("lora:r=4,lora_dropout=0.2", {"dropout": None}),
     "adalora": ("adalora:init_r=4,target_r=2,lora_dropout=0.1", {"dropout": 0.1, "learning_rate": 5e-3}),
+    "full, unfreezing": ("full:unfreeze_ratio=0.8,layer_decay=0.5", {"dropout": 0.2}),
+    "contrastive": ("contrastive", {"dropout": 0.2}),
     "accumulation": ("lora:r=4", {"dropout": 0.1, "gradient_accumulation_steps": 2, "per_device_train_batch_size": 4}),
 }
 

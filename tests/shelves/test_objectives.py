@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 import torch
 
+from sartor.errors import BadInput
 from sartor.objective import Objective
 from sartor.part import names, part, part_class, part_from_json
 from text_samples import labelled, measured, several, tagged
 from tiny_runs import begun, recipe, steps, weights
+
+KINDS = {"category": labelled, "labels": tagged, "number": measured, "several": several}
 
 
 @pytest.fixture(params=names("objectives"))
@@ -25,22 +28,45 @@ def objective(request: pytest.FixtureRequest) -> Objective:
     return found
 
 
-@pytest.mark.parametrize("sample", [labelled, tagged, measured, several])
-def test_one_finite_loss_per_example_with_a_gradient(objective: Objective, sample: object, tiny_encoder: Path) -> None:
-    rows = sample(10)  # type: ignore[operator]
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_finite_loss_per_example_with_a_gradient(objective: Objective, kind: str, tiny_encoder: Path) -> None:
+    """Or a refusal, where the task predicts nothing that the objective learns from."""
+    rows = KINDS[kind](10)
     made = replace(recipe(tiny_encoder, rows, max_steps=1), objective=objective)
+    if objective.predicts and kind not in objective.predicts:
+        with pytest.raises(BadInput, match="OBJECTIVE_TASK"):
+            made.settled()
+        return
     run, encoded = begun(made, rows)
     losses = objective(run.net, made.task, encoded)
     assert losses.shape == (10,)
     assert losses.isfinite().all()
     losses.sum().backward()
-    assert float(run.net.head.bias.grad.abs().sum()) > 0
+    assert sum(float(w.grad.abs().sum()) for w in run.net.trainable().values() if w.grad is not None) > 0
 
 
-def test_an_examples_loss_does_not_depend_on_its_neighbours(objective: Objective, tiny_encoder: Path) -> None:
+def test_the_order_of_a_batch_changes_no_examples_loss(objective: Objective, tiny_encoder: Path) -> None:
     rows = labelled(10)
     made = replace(recipe(tiny_encoder, rows, max_steps=1), objective=objective)
     run, encoded = begun(made, rows)
+    order = torch.tensor([3, 9, 0, 7, 1, 2, 8, 5, 4, 6])
+    with torch.no_grad():
+        losses = objective(run.net, made.task, encoded)
+        turned = objective(run.net, made.task, encoded.take(order))
+    torch.testing.assert_close(turned, losses[order], rtol=1e-4, atol=1e-5)
+
+
+def test_an_examples_loss_depends_on_its_neighbours_only_where_batches_are_made_for_it(
+    objective: Objective, tiny_encoder: Path
+) -> None:
+    rows = labelled(10)
+    made = recipe(tiny_encoder, rows, max_steps=1)
+    run, encoded = begun(made, rows)
+    groups = objective.groups(made.task, encoded)
+    if groups is not None:
+        assert groups.shape == (10,)
+        assert groups.dtype == torch.int64
+        return
     with torch.no_grad():
         together = objective(run.net, made.task, encoded)
         alone = [objective(run.net, made.task, encoded.take(torch.tensor([i]))) for i in range(10)]

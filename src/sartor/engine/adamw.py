@@ -49,12 +49,14 @@ Copies = dict[int, tuple[int, Tensor]]
 class AdamW(torch.optim.Optimizer):
     """AdamW over `groups`; `tables` are the weights that may receive a gradient by rows.
 
-    `copies` are kept up with the weights whose gradients come in 16 bits."""
+    A group's `factor` says how its rate relates to the plan's; whoever sets the rates heeds it. `copies` are kept up
+    with the weights whose gradients come in 16 bits."""
 
     copies: Copies
 
     def __init__(self, groups: Sequence[dict[str, Any]], lr: float, tables: Iterable[Tensor] = ()) -> None:
-        torch.optim.Optimizer.__init__(self, groups, {"lr": lr, "betas": BETAS, "eps": EPS, "weight_decay": 0.0})
+        usual = {"lr": lr, "factor": 1.0, "betas": BETAS, "eps": EPS, "weight_decay": 0.0}
+        torch.optim.Optimizer.__init__(self, groups, usual)
         self.tables, self.copies = list(tables), {}
 
     def norm(self) -> float:

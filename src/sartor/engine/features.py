@@ -27,19 +27,24 @@ def outputs(net: Network, examples: Batch, precision: str = "fp32") -> Tensor:
     return torch.cat(list(_passes(net, net.body, examples, precision)))[_back(examples)]
 
 
+def head_reads(net: Network, examples: Batch, precision: str = "fp32") -> Tensor:
+    """(N, D) what the head reads, asked of the whole network: the only way through one that is sharded."""
+    return torch.cat(list(_passes(net, net.body, examples, precision, "features")))[_back(examples)]
+
+
 def cuts(examples: Batch) -> list[Tensor]:
     """The rows of each pass; a pass over them alone is the same one."""
     return list(_by_length(examples))
 
 
-def _passes(module: nn.Module, body: Body, examples: Batch, precision: str) -> Iterator[Tensor]:
+def _passes(module: nn.Module, body: Body, examples: Batch, precision: str, *asked: str) -> Iterator[Tensor]:
     training = module.training
     module.eval()
     mode = running(Operators(body, precision), precision)
     try:
         for places in _by_length(examples):
             with torch.no_grad(), mode():
-                yield module(examples.take(places)).float().cpu()
+                yield module(examples.take(places), *asked).float().cpu()
     finally:
         module.train(training)
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,12 +24,11 @@ from sartor.engine.adamw import AdamW
 from sartor.engine.devices import Crew, Share, full, join, sharded
 from sartor.engine.faults import Faults, undisturbed, within_memory
 from sartor.engine.operators import Operators
-from sartor.engine.order import epoch_batches, step_seed
+from sartor.engine.order import balanced_batches, epoch_batches, step_seed
 from sartor.engine.precision import Mode, resolve, running
 from sartor.errors import BadInput
 from sartor.network import Network
 from sartor.recipe import Plan, Recipe
-from sartor.task import Task
 
 LARGE_TABLE = 2048
 """Rows of a table from which an update reads only a small part."""
@@ -64,22 +65,32 @@ class Step:
     unapplied: tuple[int, ...] = ()
 
 
-def begin(net: Network, plan: Plan) -> State:
-    """A run at its first step. Raises `BadInput` where the method left nothing to train."""
+def begin(net: Network, plan: Plan, rates: Mapping[str, float] | None = None) -> State:
+    """A run at its first step; `rates` are the method's. Raises `BadInput` where the method left nothing to train."""
     moving = net.trainable()
     if not moving:
         fix = "choose a method that trains some weights: full, lora or probe"
         raise BadInput("NOTHING_TO_TRAIN", "no weight of the network may move", fix=fix)
     beside = [] if net.beside is None else list(net.beside.parameters())
     own = {id(p) for p in beside}
-    matrices = [p for p in moving.values() if p.ndim > 1 and id(p) not in own]
-    vectors = [p for p in moving.values() if p.ndim <= 1 and id(p) not in own]
-    groups = [{"params": matrices, "weight_decay": plan.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    inside = {name: p for name, p in moving.items() if id(p) not in own}
+    made = groups(inside, plan.weight_decay, rates or {})
     if net.beside is not None:
         pace = net.beside.learning_rate / (plan.learning_rate or net.beside.learning_rate)
-        groups.append({"params": beside, "weight_decay": 0.0, "pace": pace})
+        made.append({"params": beside, "weight_decay": 0.0, "factor": pace})
     by_rows = tables(net) if launch.world() == 1 else []  # processes meet in whole gradients
-    return State(AdamW([g for g in groups if g["params"]], lr=rate(plan, 0, 1), tables=by_rows))
+    return State(AdamW(made, lr=rate(plan, 0, 1), tables=by_rows))
+
+
+def groups(moving: Mapping[str, Tensor], decay: float, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The optimizer's groups: one for each factor on the rate, the highest first; decay for matrices only."""
+    found: dict[tuple[float, bool], list[Tensor]] = {}
+    for name, weight in moving.items():
+        found.setdefault((-rates.get(name, 1.0), weight.ndim <= 1), []).append(weight)
+    return [
+        {"params": found[factor, vector], "weight_decay": 0.0 if vector else decay, "factor": -factor}
+        for factor, vector in sorted(found)
+    ]
 
 
 def tables(net: Network) -> list[Tensor]:
@@ -124,17 +135,20 @@ def _updates(net: Network, examples: Batch, recipe: Recipe, state: State) -> Ite
     operators = Operators(net.body, precision, state.optimizer.tables, state.optimizer.read)
     mode = running(operators, precision, sharded(net))
     state.optimizer.copies = operators.casts
-    for batch in _from(recipe.task, examples, update, plan.seed, state.step):
+    for batch in _from(recipe, examples, update, state.step):
         if state.step >= steps:
             return
         started = time.perf_counter()
-        set_rate(state.optimizer, rate(plan, state.step, steps) * state.faults.share())
+        learning_rate = rate(plan, state.step, steps) * state.faults.share()
+        set_rate(state.optimizer, learning_rate)
         if not net.training:
             net.train()
         descend = partial(
             _descend, net, state.descent, recipe, batch, crew, mode, operators, step_seed(plan.seed, state.step)
         )
-        loss = within_memory(descend, net, batch, plan.per_device_train_batch_size, state.faults, alone=crew.world == 1)
+        with at_rest(net, recipe.method.resting(net, state.step, steps)):
+            size, alone = plan.per_device_train_batch_size, crew.world == 1
+            loss = within_memory(descend, net, batch, size, state.faults, alone=alone)
         loss, norm = crew.mean(loss, state.optimizer.norm())
         with undisturbed():
             state.whole = False
@@ -143,8 +157,7 @@ def _updates(net: Network, examples: Batch, recipe: Recipe, state: State) -> Ite
                 state.optimizer.step(shrink=min(1.0, (plan.max_grad_norm or math.inf) / (norm + 1e-6)))
                 recipe.method.after_step(net, state.step + 1, steps)
             state.optimizer.zero_grad(set_to_none=True)
-            tokens, learning_rate = int(batch.lengths.sum()), state.optimizer.param_groups[0]["lr"]
-            seconds = time.perf_counter() - started
+            tokens, seconds = int(batch.lengths.sum()), time.perf_counter() - started
             unapplied = () if applied else tuple(batch.rows.tolist())
             step = Step(state.step + 1, loss, learning_rate, norm, len(batch), tokens, seconds, unapplied)
             state.step, state.last, state.whole = step.number, step, True
@@ -154,7 +167,20 @@ def _updates(net: Network, examples: Batch, recipe: Recipe, state: State) -> Ite
 def set_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
     """The rate of an update; what an objective learns keeps its own proportion to it."""
     for group in optimizer.param_groups:
-        group["lr"] = value * group.get("pace", 1.0)
+        group["lr"] = value * group["factor"]
+
+
+@contextmanager
+def at_rest(net: Network, names: Collection[str]) -> Iterator[None]:
+    """Inside, the weights of these names get no gradient; an optimizer leaves such weights and their moments alone."""
+    weights = [w for name, w in net.trainable().items() if name in names] if names else []
+    for weight in weights:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_(True)
 
 
 def _descend(
@@ -197,6 +223,7 @@ def _gather(
             losses = descent(recipe.objective, recipe.task, share.batch, mode)
             mean = losses[: share.counted].float().sum() * crew.world / rows
             loss: Tensor = mean + penalty
+            _require_gradient(loss)
             crew.accelerator.backward(loss)
         total += float(loss.detach())
     return total
@@ -209,12 +236,26 @@ def _taken(net: Network) -> dict[str, Tensor]:
     return found
 
 
-def _from(task: Task, examples: Batch, size: int, seed: int, step: int) -> Iterator[Batch]:
+def _require_gradient(loss: Tensor) -> None:
+    """Raises `BadInput` where nothing that the loss depends on may move in this update."""
+    if not loss.requires_grad:
+        fix = "let more weights move from the start, or descend another objective"
+        raise BadInput("NO_GRADIENT", "the loss depends on no weight that moves in this update", fix=fix)
+
+
+def _from(recipe: Recipe, examples: Batch, size: int, step: int) -> Iterator[Batch]:
     """The batches of every epoch without end, from the one that update number `step` takes."""
+    task, seed = recipe.task, recipe.plan.seed
+    groups = recipe.objective.groups(task, examples)
     each = -(-len(task.members.epoch(task, examples, seed, 0)) // size)
     epoch, first = divmod(step, each)
     while True:
         taken = task.members.epoch(task, examples, seed, epoch)
-        for places in epoch_batches(examples.rows[taken], size, seed, epoch)[first:]:
+        rows = examples.rows[taken]
+        if groups is None:
+            batches = epoch_batches(rows, size, seed, epoch)
+        else:
+            batches = balanced_batches(rows, groups[taken], size, seed, epoch)
+        for places in batches[first:]:
             yield examples.take(taken[places])
         epoch, first = epoch + 1, 0

@@ -120,17 +120,40 @@ def _value_and_slope(logits: Tensor, targets: Tensor, several: Tensor | None, we
 
 def solve_ridge(features: Tensor, targets: Tensor) -> Solved:
     """features (N, D), targets (N, C) numbers; the ridge by exact leave-one-out squared error."""
-    x, y = features.double(), targets.double()
-    mean, scale, centre = x.mean(0), x.std(0).clamp_min(1e-6), y.mean(0)
-    z, t = (x - mean) / scale, y - centre
+    return _ridge(features, targets, torch.ones(len(features)))[0]
+
+
+def solve_least_squares(features: Tensor, targets: Tensor, weights: Tensor, several: Tensor | None) -> Solved:
+    """Ridge regression on the signs of classes (as scikit-learn's RidgeClassifier), its outputs scaled so that what
+    each row gets when it is left out has the least log-loss: one number makes probabilities of them (Guo et al. 2017, arXiv
+    1706.04599). Arguments are those of `solve_logistic`."""
+    from scipy.optimize import minimize_scalar
+
+    found, left_out = _ridge(features, 2 * targets - 1, weights)
+
+    def loss(power: float) -> float:
+        each = _losses(left_out.float() * 2.0**power, targets, several)
+        return float((each * weights).sum() / weights.sum())
+
+    best = minimize_scalar(loss, bounds=(-6, 8), method="bounded")
+    scale = 2.0 ** float(best.x)
+    return Solved(found.weight * scale, found.bias * scale, found.penalty, float(best.fun))
+
+
+def _ridge(features: Tensor, targets: Tensor, weights: Tensor) -> tuple[Solved, Tensor]:
+    """The solution for rows that count `weights` (N,), and (N, C) what each row is given by all the others."""
+    x, y, w = features.double(), targets.double(), weights.double()[:, None]
+    share = w / w.sum()
+    mean, scale, centre = (share * x).sum(0), x.std(0).clamp_min(1e-6), (share * y).sum(0)
+    z, t = w.sqrt() * (x - mean) / scale, w.sqrt() * (y - centre)
     u, s, v = torch.linalg.svd(z, full_matrices=False)
-    best, chosen = float("inf"), RIDGES[0]
+    best, chosen, errors = float("inf"), RIDGES[0], torch.zeros_like(t)
     for ridge in RIDGES:
         shrink = s**2 / (s**2 + ridge)
-        hat = (u * u * shrink).sum(1, keepdim=True) + 1 / len(z)
-        error = float((((t - u @ (shrink[:, None] * (u.T @ t))) / (1 - hat).clamp_min(1e-9)) ** 2).mean())
-        if error < best:
-            best, chosen = error, ridge
-    w = (v.T * (s / (s**2 + chosen))) @ (u.T @ t)  # (D, C)
-    weight = (w / scale[:, None]).T
-    return Solved(weight.float(), (centre - weight @ mean).float(), chosen, best)
+        hat = (u * u * shrink).sum(1, keepdim=True) + share
+        found = (t - u @ (shrink[:, None] * (u.T @ t))) / (1 - hat).clamp_min(1e-9)
+        if float((found**2).mean()) < best:
+            best, chosen, errors = float((found**2).mean()), ridge, found
+    w_z = (v.T * (s / (s**2 + chosen))) @ (u.T @ t)  # (D, C)
+    weight = (w_z / scale[:, None]).T
+    return Solved(weight.float(), (centre - weight @ mean).float(), chosen, best), y - errors / w.sqrt()

@@ -35,9 +35,7 @@ def epoch_batches(rows: Tensor, batch: int, seed: int, epoch: int) -> list[Tenso
 
     rows (N,) row numbers, a row that comes several times in the epoch so often; the last batch may be smaller.
     """
-    keys = mixed(seed, epoch, rows.numpy().astype(np.uint64) + (_again(rows.numpy()) << np.uint64(40)))
-    shuffled = torch.from_numpy(np.argsort(keys, kind="stable"))
-    return list(torch.split(shuffled, batch))
+    return list(torch.split(_shuffled(rows, seed, epoch), batch))
 
 
 def tempered(rows: Tensor, group: Tensor, alpha: float, seed: int, epoch: int) -> Tensor:
@@ -82,3 +80,31 @@ def _again(rows: Integers) -> Words:
     again = np.empty(len(rows), dtype=np.uint64)
     again[order] = np.arange(len(rows)) - np.repeat(begins, np.diff(np.append(begins, len(rows))))
     return again
+
+
+def balanced_batches(rows: Tensor, groups: Tensor, batch: int, seed: int, epoch: int) -> list[Tensor]:
+    """As many batches as `epoch_batches` makes, each of as many rows of each group, dealt in turn: whatever stretch of
+    a batch is taken holds its groups in equal shares. Rows of small groups come again, none twice in a batch.
+
+    Of many groups a batch holds as many as leave each two rows at least; all come round equally often.
+    rows (N,) row numbers, groups (N,) whole numbers.
+    """
+    shuffled = _shuffled(rows, seed, epoch)
+    members = [shuffled[groups[shuffled] == group] for group in sorted(set(groups.tolist()))]
+    turn = _shuffled(torch.arange(len(members)), seed, epoch).tolist()
+    at_once = min(len(members), max(2, batch // 2))
+    made = []
+    for first in range(0, -(-len(rows) // batch) * at_once, at_once):
+        hands = []
+        for place, visit in enumerate(range(first, first + at_once)):
+            group = members[turn[visit % len(turn)]]
+            most = batch // at_once + (place < batch % at_once)
+            met = visit // len(turn) * -(-batch // at_once) + torch.arange(min(most, len(group)))
+            hands.append(group[met % len(group)])
+        made.append(torch.stack([hand[i] for i in range(max(map(len, hands))) for hand in hands if i < len(hand)]))
+    return made
+
+
+def _shuffled(rows: Tensor, seed: int, epoch: int) -> Tensor:
+    keys = mixed(seed, epoch, rows.numpy().astype(np.uint64) + (_again(rows.numpy()) << np.uint64(40)))
+    return torch.from_numpy(np.argsort(keys, kind="stable"))

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sartor.batch import Batch
 from sartor.body import Body, Front
 from sartor.data.rows import Rows
 from sartor.engine import launch
-from sartor.engine.devices import join, sharded, whole_state
-from sartor.engine.features import cuts, features, outputs
+from sartor.engine.devices import join, like, sharded, whole_state
+from sartor.engine.features import cuts, features, head_reads, outputs
 from sartor.engine.fit import State, Step, begin, fit
 from sartor.engine.precision import resolve
 from sartor.engine.prefix import PrefixCache
@@ -26,6 +26,8 @@ from sartor.network import Network, assemble
 from sartor.predictions import Predictions, Scores
 from sartor.recipe import Recipe
 
+LARGEST_SAMPLE = 10_000
+"""Rows that a head is solved on at a look."""
 RECENT = 3
 """h of the average: about the last quarter of the steps counts."""
 
@@ -50,6 +52,7 @@ class Run:
     last     the latest look
     average  the mean of the weights so far, recent ones counting more; `averaged` of them went in
     parameters  how many moved in training, and how many there are
+    examples    what it trains on
     depth    blocks from the input on that do not move: their work is kept in `prefixes`; `behind` has the rows so far
     """
 
@@ -67,6 +70,7 @@ class Run:
     averaged: int = 0
     diverged: bool = False
     parameters: dict[str, int] = field(default_factory=dict)
+    examples: Batch | None = None
     depth: int = 0
     prefixes: PrefixCache = field(default_factory=PrefixCache)
     behind: dict[int, tuple[Batch, Batch]] = field(default_factory=dict)
@@ -99,7 +103,7 @@ def solve(recipe: Recipe, examples: Batch, frozen: Tensor, width_of: Body) -> St
     """Fit the task's head on frozen features (N, D) of the examples."""
     began = time.perf_counter()
     head = recipe.task.head(width_of)
-    chosen = recipe.task.solve(frozen, examples, head, recipe.plan.seed)
+    chosen = recipe.method.solve(recipe.task, frozen, examples, head, recipe.plan.seed)
     return Start(head.state_dict(), chosen, time.perf_counter() - began)
 
 
@@ -125,10 +129,11 @@ def prepare(recipe: Recipe, examples: Batch, start: Start | None = None, prefixe
     chosen = start.chosen if start is not None else {}
     keeps = plan.prefix_cache == "auto" and crew.world == 1 and steps > 0
     depth = min(net.body.depth(), len(net.body.blocks()) - 1) if keeps else 0
-    state = begin(net, plan) if steps else None
-    prefixes = prefixes or PrefixCache()
+    state = begin(net, plan, recipe.method.rates(net)) if steps else None
     rows = len(examples)
-    return Run(recipe, net, state, rows, start=chosen, parameters=counted, depth=depth, prefixes=prefixes)
+    run = Run(recipe, net, state, rows, start=chosen, parameters=counted, examples=examples, depth=depth)
+    run.prefixes = prefixes or run.prefixes
+    return run
 
 
 def _count(weights: Iterable[Tensor]) -> int:
@@ -177,9 +182,31 @@ def look(run: Run, held: Batch, rows: Rows) -> Look:
     precision = resolve(run.recipe.plan.precision)
     run.recipe.method.conform(run.net, run.done, run.steps)
     held = read(run, held)
-    said = join().answers(held, cuts(held), lambda part: outputs(run.net, part, precision))
-    predictions = run.recipe.task.answer(said, rows)
-    return note(run, Look(run.done, run.seconds, run.recipe.task.score(predictions, rows), predictions))
+    with headed(run):
+        said = join().answers(held, cuts(held), lambda part: outputs(run.net, part, precision))
+        predictions = run.recipe.task.answer(said, rows)
+        return note(run, Look(run.done, run.seconds, run.recipe.task.score(predictions, rows), predictions))
+
+
+@contextmanager
+def headed(run: Run) -> Iterator[None]:
+    """The network with the head that a look is for: the one it trains, or, where the plan says so, the optimal one on
+    the features as they are now; what it trains is back afterwards."""
+    plan, examples = run.recipe.plan, run.examples
+    started = run.done == 0 and plan.head_start == "solved"
+    if plan.head_end == "trained" or run.state is None or examples is None or started:
+        yield
+        return
+    few = read(run, examples).take(_sample(len(examples)))
+    precision = resolve(plan.precision)
+    frozen = join().answers(few, cuts(few), lambda part: head_reads(run.net, part, precision))
+    found = solve(run.recipe, few, frozen, run.net.body)
+    before = {name: w.detach().clone() for name, w in run.net.head.state_dict().items()}
+    _load(run.net.head, found.head)
+    try:
+        yield
+    finally:
+        _load(run.net.head, before)
 
 
 def note(run: Run, seen: Look) -> Look:
@@ -280,6 +307,19 @@ def _assembled(recipe: Recipe, steps: int) -> Network:
         objective=recipe.objective,
         dropout=plan.dropout,
     )
+
+
+def _sample(rows: int) -> Tensor:
+    """Positions of the rows that a head is solved on at a look: all, or so many drawn by a fixed seed."""
+    drawn = torch.randperm(rows, generator=torch.Generator().manual_seed(0))[:LARGEST_SAMPLE]
+    return drawn.sort().values
+
+
+@torch.no_grad()
+def _load(module: nn.Module, values: dict[str, Tensor]) -> None:
+    """Whole tensors, or parts of them, into a module that may be sharded."""
+    for name, weight in module.state_dict(keep_vars=True).items():
+        weight.copy_(like(values[name].to(weight.device), weight))
 
 
 @torch.no_grad()

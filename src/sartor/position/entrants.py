@@ -55,9 +55,7 @@ def _family(name: str, task: Task, plan: Mapping[str, Any]) -> Iterator[Candidat
         yield Candidate(made.spelled(), name, baseline=made)
         return
     for settings in _grid(value.get("plan", {})):
-        yield _recipe(
-            name, task, value["backbone"], value["method"], value.get("objective", "supervised"), {**settings, **plan}
-        )
+        yield _recipe(name, task, value["backbone"], value["method"], value.get("objective"), {**settings, **plan})
 
 
 def _grid(plan: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -70,12 +68,15 @@ def _grid(plan: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {**plan, "learning_rate": rate}
 
 
-def _recipe(family: str, task: Task, backbone: str, method: str, objective: str, plan: Mapping[str, Any]) -> Candidate:
+def _recipe(
+    family: str, task: Task, backbone: str, method: str, objective: str | None, plan: Mapping[str, Any]
+) -> Candidate:
+    moving = cast(Method, parts.part("methods", method))
     recipe = Recipe(
         task=task,
         backbone=cast(Backbone, parts.part("backbones", backbone)),
-        method=cast(Method, parts.part("methods", method)),
-        objective=cast(Objective, parts.part("objectives", objective)),
+        method=moving,
+        objective=cast(Objective, parts.part("objectives", objective or moving.objective)),
         plan=plan_from(dict(plan)),
     )
     return Candidate(recipe.label(), family, recipe=recipe)
@@ -92,7 +93,7 @@ def _spelled(text: str, task: Task, plan: Mapping[str, Any]) -> Candidate:
         return Candidate(made.spelled(), made.name, baseline=made)
     method, at, rate = rest.partition("@")
     settings = {**plan, **({"learning_rate": rate} if at else {})}
-    return _recipe(method.partition(":")[0], task, backbone, method, "supervised", settings)
+    return _recipe(method.partition(":")[0], task, backbone, method, None, settings)
 
 
 def _fits(candidate: Candidate, task: Task, schema: Schema, strict: bool) -> bool:
@@ -115,7 +116,9 @@ def _fits(candidate: Candidate, task: Task, schema: Schema, strict: bool) -> boo
 
 def _answers(candidate: Candidate, task: Task) -> bool:
     if candidate.recipe is not None:
-        return task.layout in candidate.recipe.backbone.layouts
+        learns = candidate.recipe.objective.predicts
+        fits = not learns or bool(learns & task.reading.predicts)
+        return fits and task.layout in candidate.recipe.backbone.layouts
     return candidate.baseline is not None and bool(candidate.baseline.predicts & task.reading.predicts)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from sartor.errors import BadInput
+from sartor.errors import BadInput, did_you_mean
 from sartor.part import learned
 from sartor.position.calibration import cross_fitted_log_loss
 from sartor.predictions import Floats, Integers, Predictions, Scores
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sartor.batch import Batch
     from sartor.body import Body
     from sartor.data.rows import Rows
+
+SOLVERS = ("logistic", "ridge")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,17 +82,30 @@ class Classification(Task):
         nn.init.zeros_(head.bias)
         return head
 
-    def solve(self, features: Tensor, batch: Batch, head: nn.Module, seed: int) -> dict[str, Any]:
-        import torch
+    def membership(self, batch: Batch) -> Tensor:
         from torch.nn.functional import one_hot
 
-        from sartor.engine.heads import solve_logistic
+        assert batch.targets is not None
+        return (batch.targets if self.several else one_hot(batch.targets, len(self.labels))).float()
+
+    def solve(self, features: Tensor, batch: Batch, head: nn.Module, seed: int) -> dict[str, Any]:
+        return self.solve_by("logistic", features, batch, head, seed)
+
+    def solve_by(self, solver: str, features: Tensor, batch: Batch, head: nn.Module, seed: int) -> dict[str, Any]:
+        import torch
+
+        from sartor.engine.heads import solve_least_squares, solve_logistic
 
         assert batch.targets is not None
-        targets = batch.targets if self.several else one_hot(batch.targets, len(self.labels))
         each = self._weights()
         weights = torch.ones(len(batch)) if self.several else each[batch.targets]
-        found = solve_logistic(features, targets.float(), weights, seed, each if self.several else None)
+        labels = each if self.several else None
+        if solver == "logistic":
+            found = solve_logistic(features, self.membership(batch), weights, seed, labels)
+        elif solver == "ridge":
+            found = solve_least_squares(features, self.membership(batch), weights, labels)
+        else:
+            raise BadInput("SOLVER", f"{self.name} has no solver '{solver}'", fix=did_you_mean(solver, SOLVERS))
         head.load_state_dict({"weight": found.weight, "bias": found.bias})
         return {"penalty": found.penalty, "held_out_loss": found.held_out_loss}
 

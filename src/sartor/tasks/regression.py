@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from sartor.data.hints import Hints
-from sartor.errors import BadInput
+from sartor.errors import BadInput, did_you_mean
 from sartor.part import learned
 from sartor.predictions import Floats, Predictions, Scores
 from sartor.reading import Reading
@@ -83,6 +83,11 @@ class Regression(Task):
         found = solve_ridge(features, batch.targets[:, None])
         head.load_state_dict({"weight": found.weight, "bias": found.bias})
         return {"penalty": found.penalty, "held_out_loss": found.held_out_loss}
+
+    def solve_by(self, solver: str, features: Tensor, batch: Batch, head: nn.Module, seed: int) -> dict[str, Any]:
+        if solver != "ridge":
+            raise BadInput("SOLVER", f"{self.name} has no solver '{solver}'", fix=did_you_mean(solver, ("ridge",)))
+        return self.solve(features, batch, head, seed)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         assert batch.targets is not None

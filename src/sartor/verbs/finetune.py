@@ -59,7 +59,7 @@ def finetune(
     task: str | None = None,
     backbone: str = "minilm",
     method: str = "full",
-    objective: str = "supervised",
+    objective: str | None = None,
     save: Form | None = None,
     plan: Mapping[str, Any] | None = None,
     out: str | Path,
@@ -85,11 +85,12 @@ def finetune(
     """
     RunFolder.free(out, resume=resume, overwrite=overwrite)
     opening = open_data(data, hints.aimed(target), task, validation, test, seed)
+    moving = cast(Method, parts.part("methods", method))
     recipe = Recipe(
         task=opening.task,
         backbone=cast(Backbone, parts.part("backbones", backbone)),
-        method=cast(Method, parts.part("methods", method)),
-        objective=cast(Objective, parts.part("objectives", objective)),
+        method=moving,
+        objective=cast(Objective, parts.part("objectives", objective or moving.objective)),
         plan=plan_from({"seed": seed, **(plan or {})}),
     )
     opening = aware(opening, [recipe.backbone])
