@@ -60,7 +60,7 @@ def test_an_examples_loss_depends_on_its_neighbours_only_where_batches_are_made_
     objective: Objective, tiny_encoder: Path
 ) -> None:
     rows = labelled(10)
-    made = recipe(tiny_encoder, rows, max_steps=1)
+    made = replace(recipe(tiny_encoder, rows, max_steps=1), objective=objective)
     run, encoded = begun(made, rows)
     groups = objective.groups(made.task, encoded)
     if groups is not None:

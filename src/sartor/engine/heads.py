@@ -125,8 +125,8 @@ def solve_ridge(features: Tensor, targets: Tensor) -> Solved:
 
 def solve_least_squares(features: Tensor, targets: Tensor, weights: Tensor, several: Tensor | None) -> Solved:
     """Ridge regression on the signs of classes (as scikit-learn's RidgeClassifier), its outputs scaled so that what
-    each row gets when it is left out has the least log-loss: one number makes probabilities of them (Guo et al. 2017, arXiv
-    1706.04599). Arguments are those of `solve_logistic`."""
+    each row gets when it is left out has the least log-loss: one number makes probabilities of them (Guo et al. 2017,
+    arXiv 1706.04599). Arguments are those of `solve_logistic`."""
     from scipy.optimize import minimize_scalar
 
     found, left_out = _ridge(features, 2 * targets - 1, weights)
