@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -50,6 +50,8 @@ class Front:
 class Body(nn.Module):
     """A network up to the features that a head reads. Legend: B batch, T tokens, D width."""
 
+    reads: ClassVar[frozenset[str]] = frozenset({"text"})
+    """The kinds of column that `encode` takes: see `data.inputs`."""
     width: int
     heads: Mapping[str, nn.Module]
     readers: tuple[object, ...] = ()
