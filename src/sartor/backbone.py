@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sartor.body import Body
+    from sartor.recipe import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,11 @@ class Backbone(Part):
     def origin(self) -> str:
         """What everybody calls it: a name on the hub, or a folder; empty where its weights come from nowhere."""
         return ""
+
+    def plan(self, plan: Plan) -> Plan:
+        """The plan with what these weights ask for where it was left open: those drawn anew want another rate, more
+        epochs and another start than pretrained ones."""
+        return plan
 
     @abstractmethod
     def build(self, layout: str, fresh: bool = False) -> Body:
