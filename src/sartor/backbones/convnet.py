@@ -21,8 +21,8 @@ SIZES: dict[str, tuple[int, list[int], list[int]]] = {
     "small": (64, [64, 128, 256], [1, 1, 1]),
     "resnet18": (64, [64, 128, 256, 512], [2, 2, 2, 2]),
 }
-"""Channels behind the stem and of each stage, and the stage's blocks of two 3 x 3 convolutions; the stem makes a quarter
-of the height and of the width."""
+"""Channels behind the stem and of each stage, and the stage's blocks of two 3 x 3 convolutions; the stem makes a
+quarter of the height and of the width."""
 EPOCHS = 20.0
 
 

@@ -1,7 +1,7 @@
 """Random forests (Breiman 2001) as plain arrays: grown by scikit-learn, kept and asked without it.
 
-Every tree splits on squared error of the (N, K) columns of the target; for labels, 1 where a row has one, that is Gini's
-criterion.
+Every tree splits on squared error of the (N, K) columns of the target; for labels, 1 where a row has one, that is
+Gini's criterion.
 
 Legend: N rows, V features, K columns (1 for a number), M nodes of all trees, T trees.
 """

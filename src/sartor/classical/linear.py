@@ -1,4 +1,4 @@
-"""Linear models on many features, sparse or not: logistic regression and ridge regression by L-BFGS (Liu and Nocedal 1989).
+"""Linear models on many features, sparse or not: logistic and ridge regression by L-BFGS (Liu and Nocedal 1989).
 
 Minimised: the summed loss + |W|^2 / (2 C), the intercept free; C as in scikit-learn, for numbers 1 / alpha of its ridge
 regression on a target of unit variance. In 32 bits and without bounds, so that many labels cost seconds.

@@ -18,9 +18,9 @@ from sartor.errors import BadInput, nearest
 
 FORMATS = {
     ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet",
-    ".pq": "parquet", ".zip": "zip",
+    ".pq": "parquet", ".zip": "zip", ".npz": "npz",
 }  # fmt: skip
-PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".npy", ".npz", ".bin"})
+PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".npy", ".bin"})
 SHOWN_FORMATS = ".csv, .tsv, .jsonl or .parquet, plain or with .gz"
 """Images and sounds come besides as a folder or a .zip of them."""
 CHUNK = 1 << 20

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sartor.data.media import payload
+from sartor.data.media import Media, payload
 from sartor.data.rows import Column, Kind
 from sartor.data.values import INTEGER, NUMBER, PADDED, TRUTH, is_missing
 from sartor.errors import BadInput
@@ -75,6 +75,8 @@ def _guess(cells: Cells) -> Guess:
         return _of_texts(cells)
     if isinstance(value, list | tuple):
         return "labels", "lists of labels"
+    if isinstance(value, Media):
+        return "image", "arrays of pixels"
     if isinstance(value, bytes | dict):
         return _of_bytes(cells)
     return "date", "dates"

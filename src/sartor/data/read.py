@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sartor.data import delimited, files, folders, frames, hub, jsonl, parquet
+from sartor.data import arrays, delimited, files, folders, frames, hub, jsonl, parquet
 from sartor.data.beside import at_home
 from sartor.data.hints import Hints, refuse_contradictions
 from sartor.data.media_checks import sifted
@@ -26,8 +26,9 @@ EXAMPLES = ("docstrings",)
 def read(source: Any, hints: Hints = Hints(), *, serving: bool = False, like: Schema | None = None) -> Rows:  # noqa: B008
     """Every row of `source`, or one `BadInput`.
 
-    source   a table, a path (CSV, TSV, JSONL, Parquet, each plain or gzip; a folder or zip archive of images or sounds
-             by class), `hf:owner/name`, `example:docstrings`, a pandas, pyarrow or `datasets` table, or a list of dicts
+    source   a table, a path (CSV, TSV, JSONL, Parquet, each plain or gzip; .npz; a folder or a zip archive of images or
+             sounds by class), `hf:owner/name`, `example:docstrings`, a pandas, pyarrow or `datasets` table, or a list of
+             dicts
     serving  the target column may be absent
     like     the schema of the training part or a bundle, imposed on these rows; the target is kept only if it is
              there, and of the hints only `skip_bad` counts
@@ -61,8 +62,15 @@ def _file(path: Path, source: str) -> Table:
         raise BadInput("DATA_NOT_FOUND", "the path is empty", fix="give the path of a file")
     if os.path.isdir(path) and folders.has_media(path):
         return folders.of_folder(path, source)
+    name, colon, part = source.rpartition(":")
+    if colon and name.lower().endswith(".npz"):
+        path, source = Path(name).expanduser(), name
+    else:
+        part = ""
     files.refuse_path(path, source)
     kind = files.format_of(path, source)
+    if kind == "npz":
+        return arrays.read(path, source, part)
     if kind == "zip":
         return folders.of_archive(path, source)
     return at_home(_delimited(path, source, kind), path)
