@@ -26,9 +26,9 @@ EXAMPLES = ("docstrings",)
 def read(source: Any, hints: Hints = Hints(), *, serving: bool = False, like: Schema | None = None) -> Rows:  # noqa: B008
     """Every row of `source`, or one `BadInput`.
 
-    source   a table, a path (CSV, TSV, JSONL, Parquet, each plain or gzip; .npz; a folder or a zip archive of images or
-             sounds by class), `hf:owner/name`, `example:docstrings`, a pandas, pyarrow or `datasets` table, or a list of
-             dicts
+    source   a table, a path (CSV, TSV, JSONL, Parquet, each plain or gzip; .npz; a folder or a zip archive of images
+             or sounds by class), `hf:owner/name`, `example:docstrings`, a pandas, pyarrow or `datasets` table, or a
+             list of dicts
     serving  the target column may be absent
     like     the schema of the training part or a bundle, imposed on these rows; the target is kept only if it is
              there, and of the hints only `skip_bad` counts
