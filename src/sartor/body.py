@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -63,14 +63,12 @@ class Body(nn.Module):
     room: int = 0
     """Tokens that it can read in a row, with what stands before them."""
     front: Front = Front()
+    augment: Callable[[Batch, int], Batch] = staticmethod(lambda rows, seed: rows)
+    """Training rows as one update sees them: a pure function of the seed and of each row's number."""
 
     @abstractmethod
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> Batch:
         """Columns of raw values -> tensors, without targets; called once for many rows."""
-
-    def augment(self, batch: Batch, seed: int) -> Batch:
-        """Training rows as this update sees them: a pure function of the seed and each row's number."""
-        return batch
 
     @abstractmethod
     def forward(self, batch: Batch) -> Features:

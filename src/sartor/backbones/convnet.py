@@ -48,6 +48,9 @@ class ConvNet(Backbone):
             said = f"convnet.image_size is {self.image_size}"
             raise BadInput("VALUE_RANGE", said, fix="give at least 16 and at most 1024")
 
+    def origin(self) -> str:
+        return self.path
+
     def plan(self, plan: Plan) -> Plan:
         return plan if self.path else anew(plan, self.learning_rate, EPOCHS)
 

@@ -49,6 +49,9 @@ class ViT(Backbone):
             said = f"vit.patch_size is {self.patch_size} and vit.image_size {self.image_size}"
             raise BadInput("VALUE_RANGE", said, fix="give a patch size that divides the image size")
 
+    def origin(self) -> str:
+        return self.path
+
     def plan(self, plan: Plan) -> Plan:
         return plan if self.path else anew(plan, self.learning_rate, EPOCHS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sartor.batch import Batch
-from sartor.body import Body, Features
+from sartor.body import Body, Counterpart, Features
 from sartor.data.media import Media
 from sartor.pretrained import framing
 from sartor.pretrained.augment import Augmentation, Draw, augmented
@@ -33,8 +34,11 @@ class ImageBody(Body):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, model: Any, frame: Frame, augmentations: Sequence[Augmentation] = ()) -> None:
+    def __init__(
+        self, model: Any, frame: Frame, augmentations: Sequence[Augmentation] = (), folder: Path | None = None
+    ) -> None:
         super().__init__()
+        self.folder = folder
         self.frame = frame
         self.augmentations = tuple(augmentations)
         self.place = last_linear(model)
@@ -44,6 +48,7 @@ class ImageBody(Body):
         put(model, self.place, nn.Identity())
         self.model = model.to(memory_format=torch.channels_last)
         self.list = block_list(model.base_model)
+        self.few = self._batch(torch.arange(2 * 3 * math.prod(frame.size)).byte().view(2, 3, *frame.size))
         self.register_buffer("scale", torch.tensor(frame.scale)[:, None, None], persistent=False)
         self.register_buffer("shift", torch.tensor(frame.shift)[:, None, None], persistent=False)
 
@@ -54,9 +59,7 @@ class ImageBody(Body):
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> Batch:
         """`image` -> (N, 3, H, W) bytes; a row counts as many tokens as the model cuts patches."""
         media: list[Media] = list(columns["image"])
-        found = pixels(media, self.frame)
-        each = torch.arange(len(media) + 1) * self._tokens()
-        return Batch(rows=torch.arange(len(media)), offsets=each, dense={"pixels": found})
+        return self._batch(pixels(media, self.frame))
 
     def forward(self, batch: Batch) -> Features:
         """(B, D)"""
@@ -86,6 +89,16 @@ class ImageBody(Body):
     def blocks(self) -> list[nn.Module]:
         return list(self.model.get_submodule(self._blocks_at())) if self.list else []
 
+    def counterpart(self) -> Counterpart | None:
+        if self.folder is None:
+            return None
+        kind = "AutoModelForImageClassification"
+        return Counterpart(kind, "model.", self.model.base_model_prefix, self.place)
+
+    def facts(self) -> dict[str, Any]:
+        """How images are framed."""
+        return {"frame": dict(self.frame.said)}
+
     def save(self, folder: Path, head: nn.Module, config: dict[str, Any]) -> None:
         """The transformers layout: model, head and image processor; `config` says what the outputs mean."""
         model = copy.deepcopy(self.model).to(memory_format=torch.contiguous_format)
@@ -99,6 +112,11 @@ class ImageBody(Body):
 
     def _blocks_at(self) -> str:
         return f"{self.model.base_model_prefix}.{self.list}"
+
+    def _batch(self, found: Tensor) -> Batch:
+        """(N, 3, H, W) bytes as encoded rows."""
+        each = torch.arange(len(found) + 1) * self._tokens()
+        return Batch(rows=torch.arange(len(found)), offsets=each, dense={"pixels": found})
 
     def _tokens(self) -> int:
         """What a row costs, in tokens."""
@@ -115,7 +133,7 @@ def open_image(folder: Path, augmentations: Sequence[Augmentation] = (), fresh: 
     """The image classifier in `folder`, or one of its shape with weights drawn anew."""
     admit(folder)
     frame = framing.of_folder(folder)
-    return ImageBody(_classifier(folder, fresh), frame, augmentations)
+    return ImageBody(_classifier(folder, fresh), frame, augmentations, folder)
 
 
 def drawn(
