@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from sartor.data.media import Held, Media
-from sartor.data.rows import Column, Rows, Schema
+from sartor.data.rows import Column, Kind, Rows, Schema
 
 SHAPES = ("bar", "disc", "frame")
 
@@ -36,13 +37,41 @@ def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
     return out.getvalue()
 
 
-def pictured(count: int = 60, seed: int = 0) -> Rows:
-    """Rows of an image and the name of its shape."""
+def rows_of(images: list[Image.Image], label: list[Any], kind: Kind) -> Rows:
+    held = [Media(f"{i}.png", Held(encoded(image))) for i, image in enumerate(images)]
+    schema = Schema((Column("image", "image", "given"), Column("label", kind, "given")), "label", ("image",))
+    numbers = np.arange(len(images))
+    return Rows(schema, {"image": held, "label": label}, numbers + 7, numbers + 8, "sample")
+
+
+def pictured(count: int = 60, seed: int = 0, labels: tuple[str, ...] = SHAPES) -> Rows:
+    """Images of one shape; its name is the label."""
     draw = np.random.default_rng(seed)
-    said = [SHAPES[i] for i in draw.integers(len(SHAPES), size=count)]
-    images = [Media(f"{s}/{i}.png", Held(encoded(picture(s, draw)))) for i, s in enumerate(said)]
-    schema = Schema((Column("image", "image", "given"), Column("label", "category", "given")), "label", ("image",))
-    return Rows(schema, {"image": images, "label": said}, np.arange(count) + 7, np.arange(count) + 8, "sample")
+    said = [labels[i] for i in draw.integers(len(labels), size=count)]
+    return rows_of([picture(s, draw) for s in said], said, "category")
+
+
+def tinted(count: int = 60, seed: int = 0) -> Rows:
+    """Images whose colours decide which labels they have: none, one or several."""
+    draw = np.random.default_rng(seed)
+    said = [[c for c in ("red", "green", "blue") if draw.random() < 0.4] for _ in range(count)]
+    images = []
+    for labels in said:
+        pixels = draw.integers(0, 60, (24, 24, 3))
+        pixels[:, :, [("red", "green", "blue").index(c) for c in labels]] += 150
+        images.append(Image.fromarray(pixels.astype(np.uint8)))
+    return rows_of(images, said, "labels")
+
+
+def shaded(count: int = 60, seed: int = 0) -> Rows:
+    """Images whose brightness decides a number, from 1000 to 1020."""
+    draw = np.random.default_rng(seed)
+    light = draw.random(count)
+    images = [Image.fromarray((draw.integers(0, 55, (24, 24, 3)) + 200 * v).astype(np.uint8)) for v in light]
+    return rows_of(images, [1000 + 20 * float(v) for v in light], "number")
+
+
+PICTURED = {"pictures, one label": pictured, "pictures, several labels": tinted, "pictures, a number": shaded}
 
 
 def by_class(folder: Path, count: int = 12, seed: int = 0) -> Path:

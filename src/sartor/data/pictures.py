@@ -20,7 +20,7 @@ from sartor.errors import BadEnvironment, BadInput, one_line
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "MPO", "PPM")
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 MOST_PIXELS = 64_000_000
 """Pillow itself warns above 89 million and refuses only above 179 million."""
 SHOWN = "JPEG, PNG, GIF, BMP, WebP or TIFF"
