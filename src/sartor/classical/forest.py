@@ -65,7 +65,8 @@ def grow(x: NDArray[np.float32], columns: Floats, trees: int, features: float | 
     from sklearn.ensemble import RandomForestRegressor
 
     asked: dict[str, Any] = {"n_estimators": trees, "max_features": features, "min_samples_leaf": leaf}
-    model = RandomForestRegressor(**asked, random_state=seed, n_jobs=_threads()).fit(x, columns)
+    known = columns[:, 0] if columns.shape[1] == 1 else columns
+    model = RandomForestRegressor(**asked, random_state=seed, n_jobs=_threads()).fit(x, known)
     return _joined([tree.tree_ for tree in model.estimators_])
 
 

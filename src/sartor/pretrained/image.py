@@ -17,9 +17,9 @@ from sartor.body import Body, Counterpart, Features
 from sartor.data.media import Media
 from sartor.pretrained import framing
 from sartor.pretrained.augment import Augmentation, Draw, augmented
+from sartor.pretrained.decoding import pixels
 from sartor.pretrained.framing import Frame
 from sartor.pretrained.gate import admit
-from sartor.pretrained.pixels import pixels
 from sartor.pretrained.text import block_list, last_linear, put, quiet, refused
 
 PATCH = 16
