@@ -27,7 +27,7 @@ def table(columns: dict[str, list[Any]], kinds: dict[str, Kind], target: str | N
         target,
         tuple(name for name in kinds if name != target),
     )
-    count = len(columns["text"])
+    count = len(next(iter(columns.values())))
     return Rows(schema, columns, np.arange(count) + 7, np.arange(count) + 8, "sample.csv")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sartor.part import Part
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sartor.body import Body
+    from sartor.recipe import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,11 @@ class Backbone(Part):
         """The data that it was trained on before, as `Opening.facts` told them then; where nobody knows, none."""
         return ()
 
+    def plan(self, plan: Plan) -> Plan:
+        """The plan with what these weights ask for where it was left open: those drawn anew want another rate, more
+        epochs and another start than pretrained ones."""
+        return plan
+
     @abstractmethod
     def build(self, layout: str, fresh: bool = False) -> Body:
         """The network for heads of one of its layouts; `fresh` draws new weights."""
@@ -40,3 +46,11 @@ class Backbone(Part):
     @abstractmethod
     def reopen(self, folder: Path, layout: str) -> Body:
         """The network that `Body.save` wrote into `folder`, its head left out; the same anatomy as `build` gave."""
+
+
+def anew(plan: Plan, learning_rate: float, epochs: float) -> Plan:
+    """The plan of a network whose weights are drawn: its own rate and epochs where none are given, and a head that
+    begins with the rest, since frozen features of such a network say little."""
+    rate = learning_rate if plan.learning_rate is None else plan.learning_rate
+    passes = epochs if plan.num_train_epochs is None else plan.num_train_epochs
+    return replace(plan, learning_rate=rate, num_train_epochs=passes, head_start="random")

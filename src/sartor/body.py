@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -50,6 +50,8 @@ class Front:
 class Body(nn.Module):
     """A network up to the features that a head reads. Legend: B batch, T tokens, D width."""
 
+    reads: ClassVar[frozenset[str]] = frozenset({"text"})
+    """The kinds of column that `encode` takes: see `data.inputs`."""
     width: int
     heads: Mapping[str, nn.Module]
     readers: tuple[object, ...] = ()
@@ -61,6 +63,8 @@ class Body(nn.Module):
     room: int = 0
     """Tokens that it can read in a row, with what stands before them."""
     front: Front = Front()
+    augment: Callable[[Batch, int], Batch] = staticmethod(lambda rows, seed: rows)
+    """Training rows as one update sees them: a pure function of the seed and of each row's number."""
 
     @abstractmethod
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> Batch:

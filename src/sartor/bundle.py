@@ -68,7 +68,8 @@ class Bundle:
         """One dict per row: `prediction`, and `probabilities` by label where there are any; `task` where a bundle has
         several, of which each row must name one in a column of that name.
 
-        `rows`: texts, dicts, a pandas, pyarrow or `datasets` table, or a file that `sartor.data.read` can read.
+        `rows`: texts, paths of images, dicts, a pandas, pyarrow or `datasets` table, or a file that `sartor.data.read`
+        can read.
         """
         asked = self.rows(rows)
         said = self.answer(asked)
@@ -99,13 +100,14 @@ class Bundle:
         if isinstance(source, Rows):
             return source
         if isinstance(source, Sequence) and not isinstance(source, str) and source and isinstance(source[0], str):
-            names = self.schema.reading("text")
+            names = [n for n in self.schema.inputs if self.schema.kind(n) in ("text", "image", "audio")]
             if self.schema.members:
                 fix = f"ask for one of them: bundle.only('{next(iter(self.schema.members))}').predict(...)"
                 raise BadInput("PREDICT_ROWS", "plain texts do not say which task they are for", fix=fix)
             if len(names) != 1:
                 fix = f"give dicts with the keys: {', '.join(self.schema.inputs)}"
-                raise BadInput("PREDICT_ROWS", "plain texts fit only a bundle that reads one text column", fix=fix)
+                said = "plain texts fit only a bundle that reads one column of texts or of files"
+                raise BadInput("PREDICT_ROWS", said, fix=fix)
             source = [{names[0]: text} for text in source]
         return read(source, like=self.schema, serving=True)
 

@@ -97,7 +97,7 @@ def _alone(source: Source, seed: int, twin: Split | None = None) -> Opening:
     """One data set by itself; parted like its `twin`, where another task's split is of the same rows."""
     rows, asked = read_for(source.data, source.hints, source.task)
     given = {"validation": source.validation, "test": source.test}
-    others = {name: read(part, like=rows.schema) for name, part in given.items() if part is not None}
+    others = {name: read(part, source.hints, like=rows.schema) for name, part in given.items() if part is not None}
     for name, part in others.items():
         if part.schema.target is None and rows.schema.target is not None:
             fix = f"add the column '{rows.schema.target}'"

@@ -21,7 +21,11 @@ from sartor.recipe import Recipe
 
 PEFT_CONFIG = "adapter_config.json"
 PEFT_WEIGHTS = "adapter_model.safetensors"
-TASK_TYPES = {"AutoModelForSequenceClassification": "SEQ_CLS", "AutoModel": "FEATURE_EXTRACTION"}
+TASK_TYPES = {
+    "AutoModelForSequenceClassification": "SEQ_CLS",
+    "AutoModelForImageClassification": None,
+    "AutoModel": "FEATURE_EXTRACTION",
+}
 ALWAYS = ("classifier", "score")
 """How the layers end that PEFT saves whole with every sequence classifier, asked or not: `pre_classifier` too."""
 

@@ -17,6 +17,9 @@ from sartor.method import Method
 from sartor.objective import Objective
 from sartor.task import Task
 
+EPOCHS = 3.0
+"""Over pretrained weights."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -24,7 +27,8 @@ class Plan:
 
     learning_rate: float | None = None
     """Peak rate; none: the method's own."""
-    num_train_epochs: float = 3.0
+    num_train_epochs: float | None = None
+    """None: what the backbone's weights ask for, 3 where they are pretrained."""
     max_steps: int | None = None
     """Updates; overrides the epochs."""
     min_steps: int = 300
@@ -86,7 +90,8 @@ class Plan:
             return self.max_steps
         update = self.per_device_train_batch_size * self.gradient_accumulation_steps * devices
         each = max(1, -(-rows // update))
-        return max(self.min_steps, round(self.num_train_epochs * each))
+        epochs = EPOCHS if self.num_train_epochs is None else self.num_train_epochs
+        return max(self.min_steps, round(epochs * each))
 
     @classmethod
     def known(cls) -> list[str]:
@@ -105,7 +110,7 @@ class Recipe:
     plan: Plan = field(default_factory=Plan)
 
     def settled(self) -> Recipe:
-        """The recipe with the method's and the objective's say in the plan; what a run really does.
+        """The recipe with the backbone's, the method's and the objective's say in the plan; what a run really does.
 
         Raises `BadInput` where the objective cannot learn from what the task predicts."""
         known, asked = self.objective.predicts, self.task.reading.predicts
@@ -114,7 +119,7 @@ class Recipe:
             said = f"{self.objective.name} learns from a target of kind {kinds['a']}, and {self.task.name} predicts"
             fix = "choose a method that descends the task's own loss: full, lora or probe"
             raise BadInput("OBJECTIVE_TASK", f"{said} {kinds['b']}", fix=fix)
-        return dataclasses.replace(self, plan=self.objective.plan(self.method.plan(self.plan)))
+        return dataclasses.replace(self, plan=self.objective.plan(self.method.plan(self.backbone.plan(self.plan))))
 
     def label(self) -> str:
         """A short name for tables: backbone + method, and the rate where it was chosen."""

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from image_samples import PICTURED, SHAPES, pictured
 from sartor.baseline import Baseline, Fitted, State
 from sartor.data.rows import Rows
 from sartor.part import names, part, part_from_json
 from sartor.predictions import Predictions
 from sartor.task import Task
-from text_samples import KINDS, labelled, served, table, task_of
+from text_samples import KINDS, TOPICS, labelled, served, table, task_of
 
 
 @dataclass(frozen=True)
@@ -27,18 +29,28 @@ class Case:
     fitted: Fitted
 
 
-@pytest.fixture(scope="module", params=[(n, k) for n in names("baselines") for k in KINDS], ids="-".join)
-def case(request: pytest.FixtureRequest) -> Case:
-    name, kind = request.param
-    baseline, train, test = made(name), KINDS[kind](60, 0), KINDS[kind](25, 1)
-    task = task_of(train)
-    return Case(baseline, task, train, test, baseline.fit(task, train, 3))
+def kinds(name: str) -> dict[str, Any]:
+    """Samples that the baseline can read."""
+    return PICTURED if made(name).reads == {"image"} else KINDS
+
+
+def one_label(name: str) -> Any:
+    """The sample of one label a row, and its labels: `(count, seed, labels) -> rows`."""
+    return (pictured, SHAPES) if made(name).reads == {"image"} else (labelled, tuple(TOPICS))
 
 
 def made(name: str) -> Baseline:
     found = part("baselines", name)
     assert isinstance(found, Baseline)
     return found
+
+
+@pytest.fixture(scope="module", params=[(n, k) for n in names("baselines") for k in kinds(n)], ids="-".join)
+def case(request: pytest.FixtureRequest) -> Case:
+    name, kind = request.param
+    baseline, train, test = made(name), kinds(name)[kind](60, 0), kinds(name)[kind](25, 1)
+    task = task_of(train)
+    return Case(baseline, task, train, test, baseline.fit(task, train, 3))
 
 
 def same(a: Predictions, b: Predictions) -> bool:
@@ -100,16 +112,25 @@ def test_the_task_can_score_it(case: Case) -> None:
 
 @pytest.mark.parametrize("name", names("baselines"))
 def test_a_label_without_training_rows_stays_possible(name: str) -> None:
-    rows = labelled(40)
+    sample, labels = one_label(name)
+    rows = sample(40)
     task = task_of(rows)
-    train = rows.take([i for i, label in enumerate(rows.targets()) if label != "food"])
+    train = rows.take([i for i, label in enumerate(rows.targets()) if label != labels[1]])
     probabilities = made(name).fit(task, train).predict(rows).probabilities
     assert (probabilities > 0).all()
-    assert probabilities[:, task.labels.index("food")].max() < 0.01
+    assert probabilities[:, task.labels.index(labels[1])].max() < 0.01
 
 
 @pytest.mark.parametrize("name", names("baselines"))
-def test_two_labels_ten_rows_and_an_empty_text(name: str) -> None:
+def test_two_labels_and_ten_rows(name: str) -> None:
+    sample, labels = one_label(name)
+    rows = sample(10, labels=labels[:2])
+    said = made(name).fit(task_of(rows), rows).predict(served(sample(4, 1)))
+    np.testing.assert_allclose(said.probabilities.sum(1), 1, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", [n for n in names("baselines") if one_label(n)[0] is labelled])
+def test_an_empty_text(name: str) -> None:
     rows = labelled(10, labels=("animal", "food"))
     said = made(name).fit(task_of(rows), rows).predict(served_texts(["", "a cat", " \t", "日本 🙂"]))
     np.testing.assert_allclose(said.probabilities.sum(1), 1, atol=1e-9)
@@ -117,7 +138,7 @@ def test_two_labels_ten_rows_and_an_empty_text(name: str) -> None:
 
 @pytest.mark.parametrize("name", names("baselines"))
 def test_one_training_row(name: str) -> None:
-    rows = labelled(30)
+    rows = one_label(name)[0](30)
     said = made(name).fit(task_of(rows), rows.take([0])).predict(rows)
     assert set(said.values) == {rows.targets()[0]}
 

@@ -14,6 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sartor.data.media import as_fingerprint
+
 Kind = Literal["text", "category", "number", "boolean", "date", "image", "audio", "id", "labels"]
 KINDS: tuple[Kind, ...] = ("text", "category", "number", "boolean", "date", "image", "audio", "id", "labels")
 TASK = "task"
@@ -82,11 +84,12 @@ class Schema:
 class Rows:
     """N rows of a table.
 
-    columns   name -> N values: str, float, int, bool, a list of str (several labels), or None where missing
+    columns   name -> N values: str, float, int, bool, a list of str (several labels), `Media`, or None where missing
     numbers   (N,) each row's number in the data as read, from 0: its identity in splits and predictions
     lines     (N,) each row's line in its file, from 1 (for Parquet and frames: its number + 1)
     source    the file's name as the user gave it, for messages
     sources   of rows of several data sets: each set's file
+    left_out  a sentence for each row that was left out because its image or sound cannot be read
     """
 
     schema: Schema
@@ -95,6 +98,7 @@ class Rows:
     lines: NDArray[np.int64]
     source: str
     sources: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -138,5 +142,7 @@ class Rows:
         digest = hashlib.sha256(json.dumps([self.schema.target, *self.columns]).encode())
         digest.update(self.numbers.tobytes())
         for values in self.columns.values():
-            digest.update(json.dumps(list(values), ensure_ascii=False, default=str).encode("utf-8", "surrogatepass"))
+            digest.update(
+                json.dumps(list(values), ensure_ascii=False, default=as_fingerprint).encode("utf-8", "surrogatepass")
+            )
         return digest.hexdigest()

@@ -202,7 +202,7 @@ def _descend(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed + crew.rank)
         for shares in parts:
-            total += _gather(net, descent, recipe, shares, len(batch), crew, mode)
+            total += _gather(net, descent, recipe, shares, len(batch), crew, mode, seed)
             if len(parts) > 1:
                 found.append(_taken(net))
     if len(parts) > 1:
@@ -212,15 +212,23 @@ def _descend(
 
 
 def _gather(
-    net: Network, descent: nn.Module, recipe: Recipe, shares: Sequence[Share], rows: int, crew: Crew, mode: Mode
+    net: Network,
+    descent: nn.Module,
+    recipe: Recipe,
+    shares: Sequence[Share],
+    rows: int,
+    crew: Crew,
+    mode: Mode,
+    seed: int,
 ) -> float:
     """Gradients of what one part gives to the mean loss over `rows`, gathered in micro-batches on each device; this
     process's part of the loss."""
     total = 0.0
     for share in shares:
         penalty = share.whole / rows * full(recipe.method.penalty(net))
+        seen = net.body.augment(share.batch, seed)
         with crew.reducing(descent, last=share is shares[-1]):
-            losses = descent(recipe.objective, recipe.task, share.batch, mode)
+            losses = descent(recipe.objective, recipe.task, seen, mode)
             mean = losses[: share.counted].float().sum() * crew.world / rows
             loss: Tensor = mean + penalty
             _require_gradient(loss)
