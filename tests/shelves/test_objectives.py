@@ -77,12 +77,15 @@ def test_an_examples_loss_depends_on_its_neighbours_only_where_batches_are_made_
 def test_an_update_is_taken_and_its_parts_are_all_of_it(objective: Objective, sample: Any, tiny_encoder: Path) -> None:
     rows = sample(24)
     made = replace(recipe(tiny_encoder, rows, max_steps=3, learning_rate=1e-3), objective=objective)
+    if objective.predicts and not objective.predicts & made.task.reading.predicts:
+        return  # refused: see above
     run, encoded = begun(made, rows)
     parts = objective.parts(made.task, encoded)
     assert sorted(number for part in parts for number in part.rows.tolist()) == sorted(encoded.rows.tolist())
     before = weights(run)
     assert all(step.loss == step.loss and not step.unapplied for step in steps(run, encoded))
-    assert all(not torch.equal(before[name], weights(run)[name]) for name in run.net.trainable())
+    inside = [name for name in run.net.trainable() if name.startswith("body.")]
+    assert all(not torch.equal(before[name], weights(run)[name]) for name in inside)
     assert json.dumps(objective.facts(run.net, made.task), allow_nan=False)
 
 
