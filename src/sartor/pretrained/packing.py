@@ -306,19 +306,9 @@ def attend(
     query (1, h, S, d) packed or (B, h, T, d) padded; returns (1, S, h, d) or (B, T, h, d).
     """
     if has_torch_function((query, key, value)):
-        seen: tuple[Tensor, None] = handle_torch_function(
-            attend,
-            (query, key, value),
-            module,
-            query,
-            key,
-            value,
-            attention_mask,
-            scaling=scaling,
-            dropout=dropout,
-            packing=packing,
-            **more,
-        )
+        asked = {"scaling": scaling, "dropout": dropout, "packing": packing, **more}
+        states = (query, key, value)
+        seen: tuple[Tensor, None] = handle_torch_function(attend, states, module, *states, attention_mask, **asked)
         return seen
     ahead = vars(module).get(front.PLACE)
     if packing is None:
