@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -17,6 +17,8 @@ Features = Tensor  # (B, D) what the architecture's own classifier reads; (B, T,
 class Body(nn.Module):
     """A network up to the features that a head reads. Legend: B batch, T tokens, D width."""
 
+    reads: ClassVar[frozenset[str]] = frozenset({"text"})
+    """The kinds of column that `encode` takes: see `data.inputs`."""
     width: int
     heads: Mapping[str, nn.Module]
 

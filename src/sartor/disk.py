@@ -1,4 +1,4 @@
-"""What has been written is on the disk."""
+"""What has been written is on the disk; and where what can be made again lies."""
 
 from __future__ import annotations
 
@@ -13,3 +13,9 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def cache_folder() -> Path:
+    """`SARTOR_CACHE`, or the platform's folder for what can be made again."""
+    own = os.environ.get("SARTOR_CACHE")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "sartor"

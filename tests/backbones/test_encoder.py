@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sartor.backbones.encoder import model_folder
 from sartor.errors import BadInput, Interrupted
+from sartor.pretrained.place import model_folder
 
 
 def sentence(path: str) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from sartor.backbone import Backbone
-from sartor.errors import BadInput, SartorError
 
 if TYPE_CHECKING:
     from sartor.body import Body
@@ -26,6 +25,7 @@ class Encoder(Backbone):
     max_length: int = 256
 
     def build(self, layout: str, fresh: bool = False) -> Body:
+        from sartor.pretrained.place import model_folder
         from sartor.pretrained.text import open_text
 
         return open_text(model_folder(self.path), self.pooling, self.max_length, fresh)
@@ -34,33 +34,3 @@ class Encoder(Backbone):
         from sartor.pretrained.text import reopen_text
 
         return reopen_text(folder, self.pooling, self.max_length)
-
-
-def model_folder(path: str) -> Path:
-    """The folder that `path` names: itself, or the hub's copy of it (fetched only where the user is online)."""
-    if not path:
-        fix = "write --backbone encoder:path=FOLDER, or encoder:path=owner/name"
-        raise BadInput("BACKBONE_PATH", "the encoder has no path", fix=fix)
-    folder = Path(path).expanduser()
-    if folder.is_dir():
-        return folder
-    if path.startswith((".", "/", "~")) or path.count("/") != 1:
-        raise BadInput("MODEL_NOT_FOUND", f"there is no model folder '{path}'", fix="give a folder with config.json")
-    return _hub_folder(path)
-
-
-def _hub_folder(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*"]
-    try:
-        return Path(snapshot_download(name, allow_patterns=wanted))
-    except (SartorError, MemoryError):
-        raise
-    except Exception as error:
-        kind = type(error).__name__
-        raise BadInput(
-            "MODEL_OFFLINE",
-            f"'{name}' is not a folder here and the hub did not give it ({kind})",
-            fix="download it where there is a network and give its folder: --backbone encoder:path=FOLDER",
-        ) from None

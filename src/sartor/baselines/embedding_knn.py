@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +40,6 @@ BLOCK = 512
 class EmbeddingKNN(Baseline):
     """The labels, or the mean, of the most similar training rows in the space of a frozen backbone."""
 
-    reads: ClassVar[frozenset[str]] = frozenset({"text"})
-
     backbone: Backbone = field(default_factory=lambda: _packaged())
     k: tuple[int, ...] = (1, 3, 5, 10, 20, 40, 80)
     """Candidates for the number of neighbours."""
@@ -49,6 +47,10 @@ class EmbeddingKNN(Baseline):
     def __post_init__(self) -> None:
         if not self.k or min(self.k) < 1:
             raise BadInput("VALUE_RANGE", f"embedding_knn.k is {'+'.join(map(str, self.k))}", fix="give at least 1")
+
+    @property
+    def reads(self) -> frozenset[str]:  # type: ignore[override]
+        return self.backbone.reads
 
     def fit(self, task: Task, rows: Rows, seed: int = 0) -> Fitted:
         target, body = Target.of(task), self.backbone.build(task.layout)
@@ -91,10 +93,10 @@ def _packaged() -> Backbone:
 
 def _embed(body: Body, rows: Rows) -> NDArray[np.float32]:
     """(Q, D) of unit length."""
-    from sartor.data.texts import text_columns
+    from sartor.data.inputs import inputs
     from sartor.engine.features import features
 
-    found: NDArray[np.float32] = features(body, body.encode(text_columns(rows))).numpy().astype(np.float32)
+    found: NDArray[np.float32] = features(body, body.encode(inputs(rows, body.reads))).numpy().astype(np.float32)
     return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12))
 
 

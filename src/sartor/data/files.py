@@ -18,10 +18,11 @@ from sartor.errors import BadInput, nearest
 
 FORMATS = {
     ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet",
-    ".pq": "parquet",
+    ".pq": "parquet", ".zip": "zip",
 }  # fmt: skip
 PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".npy", ".npz", ".bin"})
 SHOWN_FORMATS = ".csv, .tsv, .jsonl or .parquet, plain or with .gz"
+"""Images and sounds come besides as a folder or a .zip of them."""
 CHUNK = 1 << 20
 LONGEST_LINE = 64 << 20
 BOMB_RATIO = 500

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sartor.data.media import payload
 from sartor.data.rows import Column, Kind
 from sartor.data.values import INTEGER, NUMBER, PADDED, TRUTH, is_missing
 from sartor.errors import BadInput
@@ -90,18 +91,22 @@ def _of_numbers(cells: Cells, distinct: set[float]) -> Guess:
 
 def _of_bytes(cells: Cells) -> Guess:
     first = cells.present[0]
-    content = first.get("bytes") if isinstance(first, dict) else first
+    content = payload(first)
     path = str(first.get("path") or "") if isinstance(first, dict) else ""
     known = {
         b"\xff\xd8": "image",
         b"\x89PNG": "image",
         b"GIF8": "image",
+        b"BM": "image",
+        b"II*\0": "image",
+        b"MM\0*": "image",
         b"RIFF": "audio",
         b"fLaC": "audio",
         b"ID3": "audio",
     }
     if content:
         kind = next((k for magic, k in known.items() if content.startswith(magic)), None)
+        kind = "image" if content[8:12] == b"WEBP" else kind
     else:
         kind = "image" if path.lower().endswith(IMAGES) else "audio" if path.lower().endswith(SOUNDS) else None
     if kind is None:

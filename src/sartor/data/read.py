@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sartor.data import delimited, files, frames, hub, jsonl, parquet
+from sartor.data import delimited, files, folders, frames, hub, jsonl, parquet
+from sartor.data.beside import at_home
 from sartor.data.hints import Hints, refuse_contradictions
 from sartor.data.rows import Column, Kind, Rows, Schema
 from sartor.data.schema import infer, refuse_unknown
@@ -23,8 +25,8 @@ EXAMPLES = ("docstrings",)
 def read(source: Any, hints: Hints = Hints(), *, serving: bool = False, like: Schema | None = None) -> Rows:  # noqa: B008
     """Every row of `source`, or one `BadInput`.
 
-    source   a table, a path (CSV, TSV, JSONL, Parquet, each plain or gzip), `hf:owner/name`, `example:docstrings`,
-             a pandas, pyarrow or `datasets` table, or a list of dicts
+    source   a table, a path (CSV, TSV, JSONL, Parquet, each plain or gzip; a folder or zip archive of images or sounds
+             by class), `hf:owner/name`, `example:docstrings`, a pandas, pyarrow or `datasets` table, or a list of dicts
     serving  the target column may be absent
     like     the schema of the training part or a bundle, imposed on these rows; the target is kept only if it is there
     """
@@ -55,8 +57,16 @@ def open_table(source: Any) -> Table:
 def _file(path: Path, source: str) -> Table:
     if not source.strip():
         raise BadInput("DATA_NOT_FOUND", "the path is empty", fix="give the path of a file")
+    if os.path.isdir(path) and folders.has_media(path):
+        return folders.of_folder(path, source)
     files.refuse_path(path, source)
     kind = files.format_of(path, source)
+    if kind == "zip":
+        return folders.of_archive(path, source)
+    return at_home(_delimited(path, source, kind), path)
+
+
+def _delimited(path: Path, source: str, kind: str) -> Table:
     if kind == "parquet":
         return parquet.read(path, source)
     return jsonl.read(path, source) if kind == "jsonl" else delimited.read(path, source, "," if kind == "csv" else "\t")
@@ -90,7 +100,7 @@ def _imposed(table: Table, like: Schema) -> Rows:
             raise BadInput("DATA_COLUMN_MISSING", f"the input column '{name}' is missing", fix=fix, where=table.source)
     roles = {name: name if name in table.columns else None for name in (like.target, like.group, like.time) if name}
     used = [c for c in like.columns if c.name in like.inputs or roles.get(c.name)]
-    table = Table(table.source, {c.name: table.columns[c.name] for c in used}, table.lines)
+    table = replace(table, columns={c.name: table.columns[c.name] for c in used})
     refuse_mixed(table)
     columns = tuple(_counted(c.name, c.kind, c.why, table) for c in used)
     target, group, time = (roles.get(name) if name else None for name in (like.target, like.group, like.time))

@@ -11,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sartor.data.media import as_fingerprint
+
 Kind = Literal["text", "category", "number", "boolean", "date", "image", "audio", "id", "labels"]
 KINDS: tuple[Kind, ...] = ("text", "category", "number", "boolean", "date", "image", "audio", "id", "labels")
 
@@ -68,7 +70,7 @@ class Schema:
 class Rows:
     """N rows of a table.
 
-    columns   name -> N values: str, float, int, bool, a list of str (several labels), or None where missing
+    columns   name -> N values: str, float, int, bool, a list of str (several labels), `Media`, or None where missing
     numbers   (N,) each row's number in the data as read, from 0: its identity in splits and predictions
     lines     (N,) each row's line in its file, from 1 (for Parquet and frames: its number + 1)
     source    the file's name as the user gave it, for messages
@@ -116,5 +118,7 @@ class Rows:
         digest = hashlib.sha256(json.dumps([self.schema.target, *self.columns]).encode())
         digest.update(self.numbers.tobytes())
         for values in self.columns.values():
-            digest.update(json.dumps(list(values), ensure_ascii=False, default=str).encode("utf-8", "surrogatepass"))
+            digest.update(
+                json.dumps(list(values), ensure_ascii=False, default=as_fingerprint).encode("utf-8", "surrogatepass")
+            )
         return digest.hexdigest()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sartor.data.media import ANYWHERE, Media, Source
 from sartor.errors import BadInput, one_line
 
 MOST_COLUMNS = 10_000
@@ -20,11 +21,15 @@ LONGEST_CELL = 1_000_000
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of raw cells (None where missing), the line of each row, and the name of the source for messages."""
+    """Columns of raw cells (None where missing), the line of each row, and the name of the source for messages.
+
+    `home`: where the images and sounds lie that cells name.
+    """
 
     source: str
     columns: dict[str, list[Any]]
     lines: NDArray[np.int64]
+    home: Source = ANYWHERE
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -34,7 +39,7 @@ class Table:
 
     def without(self, names: Iterable[str]) -> Table:
         out = set(names)
-        return Table(self.source, {n: v for n, v in self.columns.items() if n not in out}, self.lines)
+        return replace(self, columns={n: v for n, v in self.columns.items() if n not in out})
 
 
 def numbered(source: str, columns: dict[str, list[Any]]) -> Table:
@@ -100,7 +105,8 @@ def _mixed(table: Table, name: str, values: list[Any]) -> BadInput:
 
 def _refuse_objects(table: Table, name: str, values: list[Any]) -> None:
     for i, value in enumerate(values):
-        if value is not None and not (isinstance(value, dict) and set(value) <= {"bytes", "path"}):
+        carried = isinstance(value, Media) or (isinstance(value, dict) and set(value) <= {"bytes", "path"})
+        if value is not None and not carried:
             shown = one_line(", ".join(map(str, value)))[:60] if isinstance(value, dict) else type(value).__name__
             message = f"column '{name}' holds an object ({shown}), not a text, a number or a list of labels"
             fix = f"write its parts as columns of their own, or leave it out with --ignore {name}"

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sartor.data.media import media
 from sartor.data.rows import Kind
 from sartor.data.table import Table
 from sartor.errors import BadInput, one_line
@@ -35,6 +36,8 @@ def convert(table: Table, name: str, kind: Kind) -> list[Any]:
         "boolean": lambda: _each(table, name, _boolean, "true or false", "DATA_TYPE"),
         "date": lambda: _each(table, name, _date, "a date such as 2024-05-31", "DATA_TYPE"),
         "labels": lambda: label_lists(table, name),
+        "image": lambda: media(raw, table.home),
+        "audio": lambda: media(raw, table.home),
     }
     return makers[kind]() if kind in makers else list(raw)
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from torch import Tensor
 
 from sartor.batch import Batch
 from sartor.body import Body
-from sartor.disk import sync
+from sartor.disk import cache_folder, sync
 from sartor.engine.environment import CGROUP_LIMIT, memory_bytes
 from sartor.engine.features import cuts
 from sartor.engine.operators import Operators
@@ -38,12 +37,6 @@ SPARE = 1.1
 """Room a file needs on the disk, in its sizes."""
 TYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 Place = Literal["memory", "disk", "nowhere"]
-
-
-def cache_folder() -> Path:
-    """`SARTOR_CACHE`, or the platform's folder for what can be made again."""
-    own = os.environ.get("SARTOR_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "sartor"
 
 
 @dataclass

@@ -43,9 +43,9 @@ class TextBody(Body):
             self.model = model.base_model
             self.model.pooler = None
         else:
-            _replace(model, self.place, nn.Identity())
+            put(model, self.place, nn.Identity())
             self.model = model
-        self.list = _block_list(self.model)
+        self.list = block_list(self.model)
         self.first_position = _first_position(self.model)
         self.packs = False
         self.packs = self._agrees(self._packed)
@@ -163,7 +163,7 @@ class TextBody(Body):
         for name, value in config.items():
             setattr(settings, name, value)
         model = self._pooled_model(settings) if self.how == "mean" else self._native_model(settings)
-        _replace(model, self.place, copy.deepcopy(head))
+        put(model, self.place, copy.deepcopy(head))
         with quiet():
             model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
@@ -239,7 +239,7 @@ def _classifier(folder: Path, fresh: bool = False) -> Any:
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     fix = "check that the folder holds a whole text encoder; save it again with save_pretrained"
-    with _refused("MODEL_OPEN", "the model cannot be opened", fix, folder), quiet():
+    with refused("MODEL_OPEN", "the model cannot be opened", fix, folder), quiet():
         packing.register()
         if fresh:
             return _packable(_classifier_from(AutoConfig.from_pretrained(folder)))
@@ -258,7 +258,7 @@ def _packable(model: Any) -> Any:
 
 
 @contextmanager
-def _refused(code: str, message: str, fix: str, folder: Path) -> Iterator[None]:
+def refused(code: str, message: str, fix: str, folder: Path) -> Iterator[None]:
     """Whatever a library raises about a model folder is bad input: it reads what somebody else wrote."""
     try:
         yield
@@ -282,7 +282,7 @@ def _tokenizer(folder: Path) -> Any:
     fix = "save the tokenizer into the same folder with save_pretrained"
     if not any(file for pattern in VOCABULARIES for file in folder.glob(pattern)):  # one without words would be made
         raise BadInput("TOKENIZER", "the model folder has no tokenizer", fix=fix, where=str(folder))
-    with _refused("TOKENIZER", "the tokenizer cannot be opened", fix, folder), quiet():
+    with refused("TOKENIZER", "the tokenizer cannot be opened", fix, folder), quiet():
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
@@ -292,7 +292,7 @@ def _longest(model: Any, asked: int) -> int:
     return min(asked, positions - _first_position(model))
 
 
-def _block_list(model: Any) -> str:
+def block_list(model: Any) -> str:
     """The name of the largest list of modules, the repeated units; empty where there is none."""
     lists = {n: m for n, m in model.named_modules() if isinstance(m, nn.ModuleList) and len(m)}
     return max(lists, key=lambda name: sum(p.numel() for p in lists[name].parameters()), default="")
@@ -336,6 +336,6 @@ def _head_dropout(config: Any) -> float:
     return float(own if own is not None else getattr(config, "hidden_dropout_prob", 0.1))
 
 
-def _replace(model: Any, name: str, module: nn.Module) -> None:
+def put(model: Any, name: str, module: nn.Module) -> None:
     parent, _, leaf = name.rpartition(".")
     setattr(model.get_submodule(parent) if parent else model, leaf, module)

@@ -62,9 +62,9 @@ class Classification(Task):
 
         import torch
 
-        from sartor.data.texts import text_columns
+        from sartor.data.inputs import inputs
 
-        batch = body.encode(text_columns(rows))
+        batch = body.encode(inputs(rows, body.reads))
         known = self._indicator(rows)
         if known is None:
             return replace(batch, rows=torch.from_numpy(rows.numbers))

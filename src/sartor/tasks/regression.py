@@ -61,9 +61,9 @@ class Regression(Task):
     def encode(self, rows: Rows, body: Body) -> Batch:
         import torch
 
-        from sartor.data.texts import text_columns
+        from sartor.data.inputs import inputs
 
-        batch = body.encode(text_columns(rows))
+        batch = body.encode(inputs(rows, body.reads))
         known = _numbers(rows)
         targets = None if known is None else torch.from_numpy(known.astype(np.float32))
         return replace(batch, rows=torch.from_numpy(rows.numbers), targets=targets)

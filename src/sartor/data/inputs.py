@@ -1,0 +1,45 @@
+"""The inputs of rows, as every body and every baseline of one kind reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from sartor.data.texts import text_columns
+from sartor.errors import BadInput
+
+if TYPE_CHECKING:
+    from sartor.data.rows import Kind, Rows
+
+MEDIA: tuple[Kind, ...] = ("image", "audio")
+
+
+def inputs(rows: Rows, kinds: Collection[str]) -> dict[str, list[Any]]:
+    """Columns of the `kinds` that are read: `text` and `text_pair`, `image`, `audio`. Raises `BadInput` for rows that
+    have none of one."""
+    found: dict[str, list[Any]] = dict(text_columns(rows)) if "text" in kinds else {}
+    return found | {kind: _media(rows, kind) for kind in MEDIA if kind in kinds}
+
+
+def _media(rows: Rows, kind: Kind) -> list[Any]:
+    """The values of the one input column of a kind, none of them missing."""
+    names = rows.schema.reading(kind)
+    if len(names) != 1:
+        said = (
+            f"none of the input columns holds {_called(kind)}"
+            if not names
+            else f"{len(names)} columns hold {_called(kind)}"
+        )
+        fix = f"say which one does: --kind NAME={kind}" if not names else f"leave out all but one: --ignore {names[-1]}"
+        raise BadInput(f"{kind.upper()}_COLUMN", said, fix=fix, where=rows.source)
+    values = list(rows.column(names[0]))
+    if None in values:
+        said = f"the cell of '{names[0]}' is empty"
+        raise BadInput(
+            "MEDIA_EMPTY", said, fix="name a file there, or leave the row out", where=rows.place(values.index(None))
+        )
+    return values
+
+
+def _called(kind: str) -> str:
+    return {"image": "images", "audio": "sounds"}[kind]

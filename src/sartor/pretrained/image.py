@@ -1,0 +1,133 @@
+"""ImageBody: any transformers image classifier as a body. Legend: B batch, H x W pixels, D width, C outputs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from sartor.batch import Batch
+from sartor.body import Body, Features
+from sartor.data.media import Media
+from sartor.pretrained import framing
+from sartor.pretrained.framing import Frame
+from sartor.pretrained.gate import admit
+from sartor.pretrained.pixels import pixels
+from sartor.pretrained.text import block_list, last_linear, put, quiet, refused
+
+PATCH = 16
+"""Pixels of a side that count as one token where the model cuts no patches itself."""
+
+
+class ImageBody(Body):
+    """A transformers image classifier up to what its last linear layer reads; pixels come as bytes and are normalised
+    here, so that a batch is small. Norms over the batch follow it only where their scale moves."""
+
+    reads: ClassVar[frozenset[str]] = frozenset({"image"})
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, model: Any, frame: Frame) -> None:
+        super().__init__()
+        self.frame = frame
+        self.place = last_linear(model)
+        head = model.get_submodule(self.place)
+        self.width: int = head.in_features
+        self._heads = {"classifier": head}  # a plain dict: the head is trained as the network's, not the body's
+        put(model, self.place, nn.Identity())
+        self.model = model.to(memory_format=torch.channels_last)
+        self.list = block_list(model.base_model)
+        self.register_buffer("scale", torch.tensor(frame.scale)[:, None, None], persistent=False)
+        self.register_buffer("shift", torch.tensor(frame.shift)[:, None, None], persistent=False)
+
+    @property
+    def heads(self) -> Mapping[str, nn.Module]:  # type: ignore[override]
+        return self._heads
+
+    def encode(self, columns: Mapping[str, Sequence[Any]]) -> Batch:
+        """`image` -> (N, 3, H, W) bytes; a row counts as many tokens as the model cuts patches."""
+        media: list[Media] = list(columns["image"])
+        found = pixels(media, self.frame)
+        each = torch.arange(len(media) + 1) * self._tokens()
+        return Batch(rows=torch.arange(len(media)), offsets=each, dense={"pixels": found})
+
+    def forward(self, batch: Batch) -> Features:
+        """(B, D)"""
+        place = next(self.model.parameters()).device
+        seen = batch.dense["pixels"].to(place).float() * self.scale - self.shift  # (B, 3, H, W)
+        features: Tensor = self.model(seen.contiguous(memory_format=torch.channels_last)).logits
+        return features
+
+    def train(self, mode: bool = True) -> ImageBody:
+        for module in self.children():
+            module.train(mode)
+        self.training = mode
+        for norm in (m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)):
+            norm.train(mode and norm.weight.requires_grad)
+        return self
+
+    def linears(self) -> list[str]:
+        inside = tuple(f"model.{self._blocks_at()}.{i}." for i in range(len(self.blocks())))
+        return [n for n, m in self.named_modules() if isinstance(m, nn.Linear) and n.startswith(inside)]
+
+    def blocks(self) -> list[nn.Module]:
+        return list(self.model.get_submodule(self._blocks_at())) if self.list else []
+
+    def save(self, folder: Path, head: nn.Module, config: dict[str, Any]) -> None:
+        """The transformers layout: model, head and image processor; `config` says what the outputs mean."""
+        model = copy.deepcopy(self.model).to(memory_format=torch.contiguous_format)
+        for name, value in config.items():
+            setattr(model.config, name, value)
+        model.num_labels = model.config.num_labels
+        put(model, self.place, copy.deepcopy(head))
+        with quiet():
+            model.save_pretrained(folder)
+        self.frame.save(folder)
+
+    def _blocks_at(self) -> str:
+        return f"{self.model.base_model_prefix}.{self.list}"
+
+    def _tokens(self) -> int:
+        """What a row costs, in tokens."""
+        height, width = self.frame.size
+        side = getattr(self.model.config, "patch_size", None) if not self._has_convolutions() else None
+        side = side if isinstance(side, int) else PATCH
+        return 1 + (height // side) * (width // side)
+
+    def _has_convolutions(self) -> bool:
+        return any(isinstance(m, nn.Conv2d) for block in self.blocks() for m in block.modules())
+
+
+def open_image(folder: Path, fresh: bool = False) -> ImageBody:
+    """The image classifier in `folder`, or one of its shape with weights drawn anew."""
+    admit(folder)
+    frame = framing.of_folder(folder)
+    return ImageBody(_classifier(folder, fresh), frame)
+
+
+def drawn(kind: str, settings: Mapping[str, Any], image_size: int, seed: int | None) -> ImageBody:
+    """A network of the model type `kind`, its weights drawn from `seed`, or from torch's generator as it stands."""
+    from transformers import AutoConfig, AutoModelForImageClassification
+
+    with torch.random.fork_rng(devices=[], enabled=seed is not None), quiet():
+        if seed is not None:
+            torch.manual_seed(seed)
+        config = AutoConfig.for_model(kind, **settings)
+        model = AutoModelForImageClassification.from_config(config, dtype=torch.float32)
+    return ImageBody(model, framing.plain(image_size))
+
+
+def _classifier(folder: Path, fresh: bool) -> Any:
+    from transformers import AutoConfig, AutoModelForImageClassification
+
+    fix = "check that the folder holds a whole image classifier; save it again with save_pretrained"
+    with refused("MODEL_OPEN", "the model cannot be opened", fix, folder), quiet():
+        if fresh:
+            return AutoModelForImageClassification.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32)
+        return AutoModelForImageClassification.from_pretrained(
+            folder, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+        )
