@@ -136,7 +136,7 @@ def test_several_labels_numbers_and_pairs_as_dicts(tiny_encoder: Path, tmp_path:
     one, other = pairs.predict([{"text": "a cat", "reply": "one bread"}, {"text": "one bread", "reply": "a cat"}])
     assert one["probabilities"] != other["probabilities"]
     assert refusal(lambda: pairs.predict(["a cat"]), tmp_path) == (
-        "error[PREDICT_ROWS]: plain texts fit only a bundle that reads one text column. "
+        "error[PREDICT_ROWS]: plain texts fit only a bundle that reads one column of texts or of files. "
         "Fix: give dicts with the keys: text, reply."
     )
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sartor.body import Body
+    from sartor.recipe import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,11 @@ class Backbone(Part):
     """The kinds of column it reads: "text", "image", "audio", "number", "category", "items"."""
     layouts: ClassVar[frozenset[str]] = frozenset({"row"})
     """What a head may read from it: see `Task.layout`."""
+
+    def plan(self, plan: Plan) -> Plan:
+        """The plan with what these weights ask for where it was left open: those drawn anew want another rate, more
+        epochs and another start than pretrained ones."""
+        return plan
 
     @abstractmethod
     def build(self, layout: str, fresh: bool = False) -> Body:

@@ -26,6 +26,10 @@ class Body(nn.Module):
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> Batch:
         """Columns of raw values -> tensors, without targets; called once for many rows."""
 
+    def augment(self, batch: Batch, seed: int) -> Batch:
+        """Training rows as this update sees them: a pure function of the seed and each row's number."""
+        return batch
+
     @abstractmethod
     def forward(self, batch: Batch) -> Features:
         """The features of every row of the batch."""

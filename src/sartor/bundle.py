@@ -63,7 +63,8 @@ class Bundle:
     def predict(self, rows: Any) -> list[dict[str, Any]]:
         """One dict per row: `prediction`, and `probabilities` by label where there are any.
 
-        `rows`: texts, dicts, a pandas, pyarrow or `datasets` table, or a file that `sartor.data.read` can read.
+        `rows`: texts, paths of images, dicts, a pandas, pyarrow or `datasets` table, or a file that `sartor.data.read`
+        can read.
         """
         return as_dicts(self.answer(self.rows(rows)))
 
@@ -74,10 +75,11 @@ class Bundle:
         if isinstance(source, Rows):
             return source
         if isinstance(source, Sequence) and not isinstance(source, str) and source and isinstance(source[0], str):
-            names = self.schema.reading("text")
+            names = [n for n in self.schema.inputs if self.schema.kind(n) in ("text", "image", "audio")]
             if len(names) != 1:
                 fix = f"give dicts with the keys: {', '.join(self.schema.inputs)}"
-                raise BadInput("PREDICT_ROWS", "plain texts fit only a bundle that reads one text column", fix=fix)
+                said = "plain texts fit only a bundle that reads one column of texts or of files"
+                raise BadInput("PREDICT_ROWS", said, fix=fix)
             source = [{names[0]: text} for text in source]
         return read(source, like=self.schema, serving=True)
 

@@ -44,7 +44,7 @@ def open_data(data: Any, hints: Hints, task: str | None, validation: Any, test: 
     """Read, check and split the data; guess the task from them. Raises `BadInput` for the first mistake."""
     rows, asked = read_for(data, hints, task)
     given = {"validation": validation, "test": test}
-    others = {name: read(source, like=rows.schema) for name, source in given.items() if source is not None}
+    others = {name: read(source, hints, like=rows.schema) for name, source in given.items() if source is not None}
     for name, part in others.items():
         if part.schema.target is None and rows.schema.target is not None:
             fix = f"add the column '{rows.schema.target}'"

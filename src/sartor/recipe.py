@@ -16,6 +16,9 @@ from sartor.method import Method
 from sartor.objective import Objective
 from sartor.task import Task
 
+EPOCHS = 3.0
+"""Over pretrained weights."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -23,7 +26,8 @@ class Plan:
 
     learning_rate: float | None = None
     """Peak rate; none: the method's own."""
-    num_train_epochs: float = 3.0
+    num_train_epochs: float | None = None
+    """None: what the backbone's weights ask for, 3 where they are pretrained."""
     max_steps: int | None = None
     """Updates; overrides the epochs."""
     min_steps: int = 300
@@ -83,7 +87,8 @@ class Plan:
             return self.max_steps
         update = self.per_device_train_batch_size * self.gradient_accumulation_steps * devices
         each = max(1, -(-rows // update))
-        return max(self.min_steps, round(self.num_train_epochs * each))
+        epochs = EPOCHS if self.num_train_epochs is None else self.num_train_epochs
+        return max(self.min_steps, round(epochs * each))
 
     @classmethod
     def known(cls) -> list[str]:
@@ -102,8 +107,8 @@ class Recipe:
     plan: Plan = field(default_factory=Plan)
 
     def settled(self) -> Recipe:
-        """The recipe with the method's say in the plan; what a run really does."""
-        return dataclasses.replace(self, plan=self.method.plan(self.plan))
+        """The recipe with the backbone's and the method's say in the plan; what a run really does."""
+        return dataclasses.replace(self, plan=self.method.plan(self.backbone.plan(self.plan)))
 
     def label(self) -> str:
         """A short name for tables: backbone + method, and the rate where it was chosen."""

@@ -42,6 +42,7 @@ _COLUMNS = (
     Setting("group", words, "COLUMN", "author", "Rows that share its value stay in one part of the split."),
     Setting("time", words, "COLUMN", "date", "Split in its order: train before validation before test."),
     Setting("labels", words, "LABEL", "no", "A label that may occur; give every one.", many=True),
+    Setting("skip_bad", whole, "NUMBER", "10", "Leave out at most so many rows whose image or sound cannot be read."),
 )
 _SPLIT = (
     Setting("validation", path, "PATH", "dev.csv", "The validation part, where you have one."),
@@ -63,7 +64,7 @@ _RUN = (
     Setting("max_size_mb", positive, "NUMBER", "100", "The largest bundle that is acceptable."),
     Setting("max_memory_mb", positive, "NUMBER", "2000", "The most memory that answering may take."),
 )
-_DATA = Setting("data", path, "PATH", "reviews.csv", "A file, hf:owner/name or example:NAME.")
+_DATA = Setting("data", path, "PATH", "reviews.csv", "A file, a folder or zip of images, hf:owner/name, example:NAME.")
 SETTINGS = {s.name: s for s in (_DATA, *_COLUMNS, *_SPLIT, *_RUN)}
 COLUMNS = tuple(s.name for s in _COLUMNS)
 SPLIT = tuple(s.name for s in _SPLIT)

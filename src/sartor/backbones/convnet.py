@@ -1,9 +1,9 @@
-"""Convolutional networks: residual ones (He et al. 2015, arXiv 1512.03385) and ConvNeXT (Liu et al. 2022, arXiv
-2201.03545), from a folder in the transformers layout or drawn anew in one of a few sizes."""
+"""Convolutional networks: residual ones (He et al. 2015, arXiv 1512.03385) drawn anew in a few sizes, or any that
+transformers knows from a folder, such as ConvNeXT (Liu et al. 2022, arXiv 2201.03545)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -12,20 +12,17 @@ from sartor.errors import BadInput
 
 if TYPE_CHECKING:
     from sartor.body import Body
+    from sartor.recipe import Plan
 
 SEED = 20_151_210
 """Weights that are drawn are the same everywhere: a name is one network."""
 SIZES: dict[str, dict[str, Any]] = {
-    "tiny": {"layer_type": "basic", "embedding_size": 32, "hidden_sizes": [32, 64, 128], "depths": [1, 1, 1]},
-    "small": {"layer_type": "basic", "embedding_size": 64, "hidden_sizes": [64, 128, 256], "depths": [1, 1, 1]},
-    "resnet18": {
-        "layer_type": "basic",
-        "embedding_size": 64,
-        "hidden_sizes": [64, 128, 256, 512],
-        "depths": [2, 2, 2, 2],
-    },
+    "tiny": {"embedding_size": 32, "hidden_sizes": [32, 64, 128], "depths": [1, 1, 1]},
+    "small": {"embedding_size": 64, "hidden_sizes": [64, 128, 256], "depths": [1, 1, 1]},
+    "resnet18": {"embedding_size": 64, "hidden_sizes": [64, 128, 256, 512], "depths": [2, 2, 2, 2]},
 }
 """Residual networks of two 3 x 3 convolutions a block; their stem makes a quarter of the height and the width."""
+EPOCHS = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,21 +37,32 @@ class ConvNet(Backbone):
     """Of a network that is drawn anew: 0.3, 1.2 or 11 million weights."""
     image_size: int = 64
     """Pixels of a side that images are resized to; a folder says its own."""
+    augment: tuple[Literal["crop", "flip", "cutout", "colour", "randaugment"], ...] = ("crop", "flip")
+    """What training does to images; none: write `augment=`."""
+    learning_rate: float = 2e-3
+    """Of weights that are drawn anew, where the plan has none."""
 
     def __post_init__(self) -> None:
         if not 16 <= self.image_size <= 1024:
             said = f"convnet.image_size is {self.image_size}"
             raise BadInput("VALUE_RANGE", said, fix="give at least 16 and at most 1024")
 
+    def plan(self, plan: Plan) -> Plan:
+        if self.path:
+            return plan
+        epochs = EPOCHS if plan.num_train_epochs is None else plan.num_train_epochs
+        rate = self.learning_rate if plan.learning_rate is None else plan.learning_rate
+        return replace(plan, learning_rate=rate, num_train_epochs=epochs, head_start="random")
+
     def build(self, layout: str, fresh: bool = False) -> Body:
         from sartor.pretrained.image import drawn, open_image
         from sartor.pretrained.place import model_folder
 
         if self.path:
-            return open_image(model_folder(self.path, self.name), fresh)
-        return drawn("resnet", SIZES[self.size], self.image_size, None if fresh else SEED)
+            return open_image(model_folder(self.path, self.name), self.augment, fresh)
+        return drawn("resnet", SIZES[self.size], self.image_size, self.augment, None if fresh else SEED)
 
     def reopen(self, folder: Path, layout: str) -> Body:
         from sartor.pretrained.image import open_image
 
-        return open_image(folder)
+        return open_image(folder, self.augment)

@@ -55,6 +55,7 @@ def _hints(words: Mapping[str, Any]) -> Hints:
         group=words.get("group"),
         time=words.get("time"),
         labels=words.get("labels", ()),
+        skip_bad=words.get("skip_bad", 0),
     )
 
 

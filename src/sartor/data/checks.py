@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from sartor.data import duplicates, label_checks, leaks
+from sartor.data import duplicates, label_checks, leaks, media_checks
 from sartor.data.problem import Problem, Severity, places, quoted, rows_of, short
 from sartor.data.rows import Rows
 from sartor.errors import BadInput
@@ -19,10 +19,15 @@ BROKEN = re.compile("Ã[\x80-\xbf©\u2018-\u2122]|â\u20ac|Â[\xa0-\xbf]|\ufffd|
 
 def check(rows: Rows, others: Mapping[str, Rows] = {}) -> tuple[Problem, ...]:
     """The problems of the data, errors first. `others` are the given parts, "validation" and "test"."""
-    found = [*_size(rows), *_texts(rows), *_inputs(rows), *_repeats(rows)]
+    found = [*_size(rows), *_texts(rows), *media_checks.check(rows), *_inputs(rows), *_repeats(rows)]
     found += [*label_checks.check(rows), *leaks.check(rows)]
     for name, part in others.items():
-        found += [*_texts(part), *label_checks.of_part(rows, part, name), *_across(rows, part, name)]
+        found += [
+            *_texts(part),
+            *media_checks.check(part),
+            *label_checks.of_part(rows, part, name),
+            *_across(rows, part, name),
+        ]
     return tuple(sorted(found, key=lambda p: p.severity != "error"))
 
 
@@ -94,16 +99,19 @@ def _unread(rows: Rows) -> set[str]:
 
 
 def _repeats(rows: Rows) -> Iterator[Problem]:
-    if not rows.schema.reading("text"):
+    what = duplicates.compared(rows)
+    if what is None:
         return
     keys = duplicates.keys(rows)
     equal = duplicates.repeated(keys)
     later = [i for i, _ in equal]
     if equal:
-        message = f"the text of an earlier row comes again in {rows_of(len(equal))}"
-        fix = "drop them, or leave them: equal texts stay on one side of a split"
+        message = f"the {what} of an earlier row comes again in {rows_of(len(equal))}"
+        fix = f"drop them, or leave them: equal {what}s stay on one side of a split"
         yield Problem("DATA_DUPLICATE", "warning", message, fix, len(equal), places(rows, later))
         yield from label_checks.conflicts(rows, keys, equal)
+    if what != "text":
+        return
     gone = set(later)
     distinct = [i for i in range(len(rows)) if i not in gone]
     near = duplicates.near([" ".join(map(str, keys[i])) for i in distinct])
@@ -116,16 +124,20 @@ def _repeats(rows: Rows) -> Iterator[Problem]:
         yield Problem("DATA_NEAR_DUPLICATE", "warning", message, fix, len(near), where)
 
 
+def _one(what: str) -> str:
+    return f"{'an' if what[0] in 'aeiou' else 'a'} {what}"
+
+
 def _across(rows: Rows, part: Rows, name: str) -> Iterator[Problem]:
-    """Rows of a given part whose text, or whose group, is also in the training part."""
-    if rows.schema.reading("text"):
+    """Rows of a given part whose text or image, or whose group, is also in the training part."""
+    what = duplicates.compared(rows)
+    if what is not None:
         seen = set(duplicates.keys(rows))
         leaked = [i for i, key in enumerate(duplicates.keys(part)) if key in seen and not duplicates.blank(key)]
         if leaked:
             share = len(leaked) / len(part)
-            message = (
-                f"a text of the training part comes again in {rows_of(len(leaked))} of the {name} part ({share:.1%})"
-            )
+            said = f"{rows_of(len(leaked))} of the {name} part ({share:.1%})"
+            message = f"{_one(what)} of the training part comes again in {said}"
             fix = f"drop them from the {name} part; they flatter every score"
             severity: Severity = "error" if share > 0.5 else "warning"
             yield Problem("SPLIT_LEAK", severity, message, fix, len(leaked), places(part, leaked))

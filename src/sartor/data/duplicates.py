@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sartor.data.rows import Rows
+from sartor.data.media import Media
+from sartor.data.rows import Kind, Rows
+from sartor.errors import BadInput
 
 PERMUTATIONS, BANDS = 32, 8
 """8 bands of 4: pairs with Jaccard 0.8 are found with probability 0.98, others are verified away."""
@@ -23,14 +25,25 @@ LEAST_WORDS = 6
 MOST_PAIRS = 100_000
 NEIGHBOURS, BLOCK = 200_000, 50_000
 """Texts compared with each other, and texts hashed at a time."""
+COMPARED: tuple[tuple[Kind, str], ...] = (("text", "text"), ("image", "image"), ("audio", "sound"))
 PUNCTUATION = "".join(c if c.isalnum() else " " for c in map(chr, range(128)))
 WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
 """A word, or one character of a script that writes no spaces."""
 
 
+def compared(rows: Rows) -> str | None:
+    """What copies are recognised by, as a word: "text", "image" or "sound"; None where whole rows are compared."""
+    kinds = {rows.schema.kind(name) for name in rows.schema.inputs}
+    return next((word for kind, word in COMPARED if kind in kinds), None)
+
+
 def keys(rows: Rows) -> list[tuple[Hashable, ...]]:
-    """What two rows share when their inputs say the same: the texts, or for a table without texts every input."""
+    """What two rows share when their inputs say the same: the texts; without texts the content of the images or
+    sounds; in any other table every input."""
     texts = rows.schema.reading("text")
+    media = (*rows.schema.reading("image"), *rows.schema.reading("audio"))
+    if media and not texts:
+        return list(zip(*([_content(v) for v in rows.columns[name]] for name in media), strict=True))
     if texts:
         return list(zip(*([_spaced(v) for v in rows.columns[name]] for name in texts), strict=True))
     return [tuple(map(_hashable, row)) for row in zip(*(rows.columns[n] for n in rows.schema.inputs), strict=True)]
@@ -45,6 +58,14 @@ def _spaced(text: str | None) -> str:
 def blank(key: Hashable) -> bool:
     """Whether a row's inputs say nothing at all."""
     return isinstance(key, tuple) and all(v is None or v == "" for v in key)
+
+
+def _content(value: Media | None) -> str:
+    """The hash of a medium's content; empty where there is none that can be read: such rows are nobody's copies."""
+    try:
+        return "" if value is None else value.digest
+    except BadInput:
+        return ""
 
 
 def _hashable(value: object) -> Hashable:

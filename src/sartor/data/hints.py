@@ -20,6 +20,7 @@ class Hints:
     group    rows that share its value stay on one side of a split
     time     the split follows its order
     labels   every label there may be, where the user declares them
+    skip_bad  at most so many rows are left out because their image or sound cannot be read
     untargeted   nothing that stands in a column is predicted: the task makes its own targets
     """
 
@@ -30,6 +31,7 @@ class Hints:
     group: str | None = None
     time: str | None = None
     labels: tuple[str, ...] = ()
+    skip_bad: int = 0
     untargeted: bool = False
 
     def aimed(self, target: str | None) -> Hints:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
+from sartor.data.duplicates import compared
 from sartor.data.problem import Problem, places, quoted, rows_of, short
 from sartor.data.rows import Rows
 
@@ -49,7 +50,7 @@ def of_part(train: Rows, part: Rows, name: str) -> Iterator[Problem]:
 
 
 def conflicts(rows: Rows, keys: Sequence[Hashable], equal: Sequence[tuple[int, int]]) -> Iterator[Problem]:
-    """Equal texts with different labels: at most one of them is right."""
+    """Equal inputs with different labels: at most one of them is right."""
     values = rows.targets()
     if values is None:
         return
@@ -59,7 +60,9 @@ def conflicts(rows: Rows, keys: Sequence[Hashable], equal: Sequence[tuple[int, i
         shown = (
             f"line {rows.lines[j]} says '{short(str(values[j]))}', line {rows.lines[i]} says '{short(str(values[i]))}'"
         )
-        message = f"the text of an earlier row comes again with another label in {rows_of(len(found))} ({shown})"
+        message = (
+            f"the {compared(rows)} of an earlier row comes again with another label in {rows_of(len(found))} ({shown})"
+        )
         yield Problem(
             "LABEL_CONFLICT",
             "warning",

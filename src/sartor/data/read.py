@@ -13,6 +13,7 @@ import numpy as np
 from sartor.data import delimited, files, folders, frames, hub, jsonl, parquet
 from sartor.data.beside import at_home
 from sartor.data.hints import Hints, refuse_contradictions
+from sartor.data.media_checks import sifted
 from sartor.data.rows import Column, Kind, Rows, Schema
 from sartor.data.schema import infer, refuse_unknown
 from sartor.data.table import Table, numbered, refuse_mixed
@@ -28,16 +29,17 @@ def read(source: Any, hints: Hints = Hints(), *, serving: bool = False, like: Sc
     source   a table, a path (CSV, TSV, JSONL, Parquet, each plain or gzip; a folder or zip archive of images or sounds
              by class), `hf:owner/name`, `example:docstrings`, a pandas, pyarrow or `datasets` table, or a list of dicts
     serving  the target column may be absent
-    like     the schema of the training part or a bundle, imposed on these rows; the target is kept only if it is there
+    like     the schema of the training part or a bundle, imposed on these rows; the target is kept only if it is
+             there, and of the hints only `skip_bad` counts
     """
     table = open_table(source)
     if like is not None:
-        return _imposed(table, like)
+        return sifted(_imposed(table, like), hints.skip_bad)
     refuse_contradictions(hints)
     refuse_unknown(table.columns, hints, table.source, serving)
     refuse_mixed(table.without(hints.ignore))
     schema = infer(table.columns, hints, table.source, serving=serving)
-    return _rows(table, schema)
+    return sifted(_rows(table, schema), hints.skip_bad)
 
 
 def open_table(source: Any) -> Table:

@@ -74,6 +74,7 @@ class Rows:
     numbers   (N,) each row's number in the data as read, from 0: its identity in splits and predictions
     lines     (N,) each row's line in its file, from 1 (for Parquet and frames: its number + 1)
     source    the file's name as the user gave it, for messages
+    left_out  a sentence for each row that was left out because its image or sound cannot be read
     """
 
     schema: Schema
@@ -81,6 +82,7 @@ class Rows:
     numbers: NDArray[np.int64]
     lines: NDArray[np.int64]
     source: str
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.numbers)

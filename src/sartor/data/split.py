@@ -78,7 +78,7 @@ def _assign(rows: Rows, wanted: Sequence[int], seed: int) -> tuple[Integers, str
 def _units(rows: Rows) -> Integers:
     """(N,) the number of each row's unit: rows joined by an equal group or equal inputs, directly or through others."""
     keys: list[Any] = list(duplicates.keys(rows))
-    if not rows.schema.reading("text") and len(set(keys)) < len(keys) / 2:
+    if not duplicates.compared(rows) and len(set(keys)) < len(keys) / 2:
         keys = list(range(len(rows)))  # a few coarse columns: equal rows are different cases, not copies
     keys = [i if duplicates.blank(key) else key for i, key in enumerate(keys)]
     by_input = _codes(keys)
@@ -224,13 +224,15 @@ def _in_order(rows: Rows, wanted: Sequence[int]) -> tuple[Integers, str]:
     where = np.empty(len(rows), dtype=np.int64)
     where[order] = np.searchsorted(np.asarray(cuts), np.arange(len(rows)), side="right")
     _refuse_split_groups(rows, where, name)
-    unit = _codes(duplicates.keys(rows)) if rows.schema.reading("text") else np.arange(len(rows))
+    unit = _codes(duplicates.keys(rows)) if duplicates.compared(rows) else np.arange(len(rows))
     earliest = np.full(int(unit.max()) + 1, TEST)
     np.minimum.at(earliest, unit, where)
     copies = where > earliest[unit]
     where[copies] = -1
     copied = rows_of(int(copies.sum()))
-    left_out = f"; left out, since an earlier part has the text: {copied}" if copies.any() else ""
+    left_out = (
+        f"; left out, since an earlier part has the {duplicates.compared(rows)}: {copied}" if copies.any() else ""
+    )
     return where, f"in the order of '{name}'{left_out}"
 
 

@@ -164,8 +164,9 @@ def _descend(
         torch.manual_seed(seed + crew.rank)
         for share in shares:
             penalty = share.whole / len(batch) * full(recipe.method.penalty(net))
+            seen = net.body.augment(share.batch, seed)
             with crew.reducing(descent, last=share is shares[-1]):
-                losses = descent(recipe.objective, recipe.task, share.batch, mode)
+                losses = descent(recipe.objective, recipe.task, seen, mode)
                 mean = losses[: share.counted].float().sum() * crew.world / len(batch)
                 loss: Tensor = mean + penalty
                 crew.accelerator.backward(loss)

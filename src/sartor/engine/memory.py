@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sartor.data.media import as_json
 from sartor.data.rows import Rows
 from sartor.engine.measure import Measured
 from sartor.engine.sample import requests
@@ -29,7 +30,7 @@ def peak_memory_mb(bundle: Path, rows: Rows, *, batch: int = 1, timeout: float =
     The interpreter and its libraries are in it: it is what a deployment needs. Raises `BadEnvironment`.
     """
     asked = requests(rows).longest(min(max(FEWEST_ROWS, batch), MOST_ROWS))
-    lines = [json.dumps(row, ensure_ascii=True, default=str) for row in asked]
+    lines = [json.dumps(row, ensure_ascii=True, default=as_json) for row in asked]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.jsonl"
         file.write_text("\n".join(lines) + "\n", "utf-8")

@@ -1,10 +1,11 @@
 """Operators: what linear layers, norms, dropout and word tables cost in the loop, made as small as the machine allows.
 
-A mode that stands in for four of torch's functions while a pass runs, and changes nothing else:
+A mode that stands in for some of torch's functions while a pass runs, and changes nothing else:
 
     linear      products in bf16 on the processor's matrix units; the 32-bit weights are cast once per update, frozen
                 ones once per run and laid out the way the units read them. In 32 bits, without a graph: by whichever
                 library is fast on this processor
+    conv2d      in bf16 like the products, the gradient of its weights too
     layer_norm  sums in 32 bits, its result in bf16, so that no layer casts again what it reads
     dropout     masks at the price of their random bits (pretrained/chance.py)
     embedding   the gradient of a large table only for the rows that were read
@@ -96,6 +97,12 @@ class Operators(TorchFunctionMode):
             return NotImplemented
         return torch.layer_norm(x, shape, weight, bias, eps).to(HALF)
 
+    def conv2d(self, x: Tensor, weight: Tensor, bias: Tensor | None = None, *rest: Any, **more: Any) -> Any:
+        if not self.half or id(weight) not in self.mine:
+            return NotImplemented
+        narrow = None if bias is None else bias.to(HALF)
+        return functional.conv2d(x.to(HALF), weight.to(HALF), narrow, *rest, **more)
+
     def dropout(self, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
         if not training or p == 0.0:
             return x
@@ -129,6 +136,7 @@ class Operators(TorchFunctionMode):
 STAND_INS: dict[Any, Callable[..., Any]] = {
     functional.linear: Operators.linear,
     adapted: Operators.adapted,
+    functional.conv2d: Operators.conv2d,
     functional.layer_norm: Operators.layer_norm,
     functional.dropout: Operators.dropout,
     functional.embedding: Operators.embedding,

@@ -70,10 +70,8 @@ def _weigh(ground: Ground, entries: list[Entry], limits: Limits, seconds: float,
 def _reserve(ground: Ground, entries: list[Entry], ruler: float) -> float:
     """Seconds kept for the end: the ruler, a process for each baseline's memory, the test part, the report."""
     baselines = sum(not e.network and e.status == "finished" for e in entries)
-    tokens = (
-        sum(len(" ".join(t)) for t in ground.split.test.texts()) / 4 if ground.split.test.schema.reading("text") else 0
-    )
-    forward = max((base.pace for base in ground.bases.values()), default=0.0) * tokens
+    each = (base.pace * float(base.validation.lengths.float().mean()) for base in ground.bases.values())
+    forward = max(each, default=0.0) * len(ground.split.test)
     return 1.5 * ruler + 6.0 * baselines + 1.5 * forward + 5.0 + 0.01 * ground.budget.seconds
 
 

@@ -17,6 +17,8 @@ from sartor.position.statistics import resolvable
 from sartor.position.verdict import Verdict, compare_predictions, interval, interval_of
 from sartor.predictions import Predictions, Scores
 
+SHOWN = ("text", "image", "audio")
+"""Kinds of input that say something to a reader; media by their names."""
 WRONG = 20
 """The most confidently wrong rows that are shown."""
 
@@ -96,10 +98,11 @@ def wrong(said: Predictions, rows: Rows) -> list[dict[str, Any]]:
             assert said.probabilities is not None
             found.append((float(said.probabilities[i].max()), i))
     shown = sorted(found, reverse=True)[:WRONG]
-    texts = rows.texts() if rows.schema.reading("text") else [("",)] * len(rows)
+    names = [name for name in rows.schema.inputs if rows.schema.kind(name) in SHOWN]
+    texts = list(zip(*(["" if v is None else str(v) for v in rows.columns[n]] for n in names), strict=True))
     return [
         {
-            "text": " | ".join(texts[i]),
+            "text": " | ".join(texts[i]) if texts else "",
             "label": truths[i],
             "prediction": said.values[i],
             "probability": size if said.labels else None,
@@ -119,7 +122,8 @@ def data_facts(ground: Ground) -> dict[str, Any]:
         for rows in parts.values():
             for target in rows.targets() or ():
                 labels.update(target if isinstance(target, list | tuple) else [str(target)])
-    cut = [float((b.train.lengths >= b.train.lengths.max()).float().mean()) for b in ground.bases.values()]
+    read = [b.train.lengths for b in ground.bases.values() if b.train.sequences]
+    cut = [float((lengths >= lengths.max()).float().mean()) for lengths in read]
     return {
         "source": split.train.source,
         "rows": sum(len(rows) for rows in parts.values()),
@@ -130,7 +134,7 @@ def data_facts(ground: Ground) -> dict[str, Any]:
         "how": split.how,
         "fingerprint": split.fingerprint,
         "resolution": resolvable(len(split.validation)) if labels else None,
-        "longest_tokens": max((int(b.train.lengths.max()) for b in ground.bases.values()), default=None),
+        "longest_tokens": max((int(lengths.max()) for lengths in read), default=None),
         "truncated_share": max(cut, default=None),
     }
 

@@ -27,7 +27,17 @@ def kept(values: Tensor, p: float) -> Tensor:
 
 def words(seed: Tensor, count: int) -> Tensor:
     """(count,) int64, the outputs of SplitMix64 that begins at `seed` (1,)."""
-    z = torch.arange(1, count + 1).mul_(GOLDEN).add_(seed)
+    return _finished(torch.arange(1, count + 1).mul_(GOLDEN).add_(seed))
+
+
+def uniform(seed: int, rows: Tensor, k: int) -> Tensor:
+    """(B,) numbers in [0, 1), each a pure function of the seed, of its row's number and of `k`."""
+    mixed = _finished(_finished(rows * GOLDEN + seed) ^ k)
+    return (mixed >> 40 & (1 << 24) - 1).float() / (1 << 24)
+
+
+def _finished(z: Tensor) -> Tensor:
+    """SplitMix64's finaliser, in place."""
     for shift, factor in MIXES:
         z ^= (z >> shift).bitwise_and_((1 << (64 - shift)) - 1)  # the shift of a signed number draws its sign along
         z *= factor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ from sartor.batch import Batch
 from sartor.body import Body, Features
 from sartor.data.media import Media
 from sartor.pretrained import framing
+from sartor.pretrained.augment import Augmentation, Draw, augmented
 from sartor.pretrained.framing import Frame
 from sartor.pretrained.gate import admit
 from sartor.pretrained.pixels import pixels
@@ -31,9 +33,10 @@ class ImageBody(Body):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, model: Any, frame: Frame) -> None:
+    def __init__(self, model: Any, frame: Frame, augmentations: Sequence[Augmentation] = ()) -> None:
         super().__init__()
         self.frame = frame
+        self.augmentations = tuple(augmentations)
         self.place = last_linear(model)
         head = model.get_submodule(self.place)
         self.width: int = head.in_features
@@ -61,6 +64,12 @@ class ImageBody(Body):
         seen = batch.dense["pixels"].to(place).float() * self.scale - self.shift  # (B, 3, H, W)
         features: Tensor = self.model(seen.contiguous(memory_format=torch.channels_last)).logits
         return features
+
+    def augment(self, batch: Batch, seed: int) -> Batch:
+        if not self.augmentations:
+            return batch
+        changed = augmented(batch.dense["pixels"], self.augmentations, Draw(seed, batch.rows))
+        return replace(batch, dense={**batch.dense, "pixels": changed})
 
     def train(self, mode: bool = True) -> ImageBody:
         for module in self.children():
@@ -102,14 +111,16 @@ class ImageBody(Body):
         return any(isinstance(m, nn.Conv2d) for block in self.blocks() for m in block.modules())
 
 
-def open_image(folder: Path, fresh: bool = False) -> ImageBody:
+def open_image(folder: Path, augmentations: Sequence[Augmentation] = (), fresh: bool = False) -> ImageBody:
     """The image classifier in `folder`, or one of its shape with weights drawn anew."""
     admit(folder)
     frame = framing.of_folder(folder)
-    return ImageBody(_classifier(folder, fresh), frame)
+    return ImageBody(_classifier(folder, fresh), frame, augmentations)
 
 
-def drawn(kind: str, settings: Mapping[str, Any], image_size: int, seed: int | None) -> ImageBody:
+def drawn(
+    kind: str, settings: Mapping[str, Any], image_size: int, augmentations: Sequence[Augmentation], seed: int | None
+) -> ImageBody:
     """A network of the model type `kind`, its weights drawn from `seed`, or from torch's generator as it stands."""
     from transformers import AutoConfig, AutoModelForImageClassification
 
@@ -118,7 +129,7 @@ def drawn(kind: str, settings: Mapping[str, Any], image_size: int, seed: int | N
             torch.manual_seed(seed)
         config = AutoConfig.for_model(kind, **settings)
         model = AutoModelForImageClassification.from_config(config, dtype=torch.float32)
-    return ImageBody(model, framing.plain(image_size))
+    return ImageBody(model, framing.plain(image_size), augmentations)
 
 
 def _classifier(folder: Path, fresh: bool) -> Any:

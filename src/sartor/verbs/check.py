@@ -73,7 +73,7 @@ def check(
     """Every problem of the data and its given parts. Raises `BadInput` where they cannot be read at all."""
     rows, asked = read_for(data, hints.aimed(target), task)
     given = {"validation": validation, "test": test}
-    others = {name: read(part, like=rows.schema) for name, part in given.items() if part is not None}
+    others = {name: read(part, hints, like=rows.schema) for name, part in given.items() if part is not None}
     problems = asked.reading.problems(rows, others)
     parts: dict[str, int] = {}
     how = "not split: the errors come first"

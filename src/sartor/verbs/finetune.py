@@ -12,6 +12,7 @@ from sartor.backbone import Backbone
 from sartor.data.hints import Hints
 from sartor.engine import launch
 from sartor.engine.progress import Progress
+from sartor.errors import BadInput
 from sartor.method import Method
 from sartor.objective import Objective
 from sartor.opening import Opening, open_data
@@ -20,6 +21,9 @@ from sartor.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from sartor.bundle import Bundle
+
+USUAL = {"text": "minilm", "image": "convnet"}
+"""Kind of input -> the backbone that is taken where none is named."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ def finetune(
     target: str | None = None,
     hints: Hints = Hints(),  # noqa: B008
     task: str | None = None,
-    backbone: str = "minilm",
+    backbone: str | None = None,
     method: str = "full",
     objective: str = "supervised",
     plan: Mapping[str, Any] | None = None,
@@ -73,6 +77,8 @@ def finetune(
     """Train one recipe on the training part, keep its best weights by held-out loss, score it once on the test part.
 
     Processes that torchrun or `accelerate launch` started train together; the first writes, all return its result.
+    Without a `backbone` the kind of the inputs decides: the packaged encoder for texts, a network drawn anew for
+    images.
     `resume` goes on from the last checkpoint that a run of the same recipe kept in `out`, and ends with the same bits
     as a run that nothing stopped. One is kept at every look, every half minute, and when the run is interrupted.
     Raises `BadInput` before anything is written; an interrupted run raises `Interrupted`.
@@ -81,7 +87,7 @@ def finetune(
     opening = open_data(data, hints.aimed(target), task, validation, test, seed)
     recipe = Recipe(
         task=opening.task,
-        backbone=cast(Backbone, parts.part("backbones", backbone)),
+        backbone=cast(Backbone, parts.part("backbones", backbone or _usual(opening))),
         method=cast(Method, parts.part("methods", method)),
         objective=cast(Objective, parts.part("objectives", objective)),
         plan=plan_from({"seed": seed, **(plan or {})}),
@@ -96,6 +102,18 @@ def finetune(
     said = command or f"sartor.finetune({data!r}, backbone={backbone!r}, method={method!r})"
     result = train_recipe(course, folder, said, card, progress or (lambda _: None))
     return FinetuneResult(folder.path, result)
+
+
+def _usual(opening: Opening) -> str:
+    """The backbone that is taken where none is named, by the first kind of input that has one. Raises `BadInput`."""
+    schema = opening.split.train.schema
+    kinds = [schema.kind(name) for name in schema.inputs]
+    found = next((USUAL[kind] for kind in kinds if kind in USUAL), None)
+    if found is None:
+        fix = "name a text column with --text, or a network with --backbone (sartor show backbones)"
+        said = f"no backbone is usual for columns of kind {', '.join(sorted(set(kinds)))}"
+        raise BadInput("BACKBONE_NONE", said, fix=fix, where=opening.split.train.source)
+    return found
 
 
 def _dry(opening: Opening, recipe: Recipe, out: str | Path) -> dict[str, Any]:
