@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from sartor.part import Part
@@ -37,3 +37,11 @@ class Backbone(Part):
     @abstractmethod
     def reopen(self, folder: Path, layout: str) -> Body:
         """The network that `Body.save` wrote into `folder`, its head left out; the same anatomy as `build` gave."""
+
+
+def anew(plan: Plan, learning_rate: float, epochs: float) -> Plan:
+    """The plan of a network whose weights are drawn: its own rate and epochs where none are given, and a head that
+    begins with the rest, since frozen features of such a network say little."""
+    rate = learning_rate if plan.learning_rate is None else plan.learning_rate
+    passes = epochs if plan.num_train_epochs is None else plan.num_train_epochs
+    return replace(plan, learning_rate=rate, num_train_epochs=passes, head_start="random")

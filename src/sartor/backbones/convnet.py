@@ -3,11 +3,11 @@ transformers knows from a folder, such as ConvNeXT (Liu et al. 2022, arXiv 2201.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from sartor.backbone import Backbone
+from sartor.backbone import Backbone, anew
 from sartor.errors import BadInput
 
 if TYPE_CHECKING:
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
 SEED = 20_151_210
 """Weights that are drawn are the same everywhere: a name is one network."""
-SIZES: dict[str, dict[str, Any]] = {
-    "tiny": {"embedding_size": 32, "hidden_sizes": [32, 64, 128], "depths": [1, 1, 1]},
-    "small": {"embedding_size": 64, "hidden_sizes": [64, 128, 256], "depths": [1, 1, 1]},
-    "resnet18": {"embedding_size": 64, "hidden_sizes": [64, 128, 256, 512], "depths": [2, 2, 2, 2]},
+SIZES: dict[str, tuple[int, list[int], list[int]]] = {
+    "tiny": (32, [32, 64, 128], [1, 1, 1]),
+    "small": (64, [64, 128, 256], [1, 1, 1]),
+    "resnet18": (64, [64, 128, 256, 512], [2, 2, 2, 2]),
 }
-"""Residual networks of two 3 x 3 convolutions a block; their stem makes a quarter of the height and the width."""
+"""Channels behind the stem and of each stage, and the stage's blocks of two 3 x 3 convolutions; the stem makes a quarter
+of the height and of the width."""
 EPOCHS = 20.0
 
 
@@ -48,11 +49,7 @@ class ConvNet(Backbone):
             raise BadInput("VALUE_RANGE", said, fix="give at least 16 and at most 1024")
 
     def plan(self, plan: Plan) -> Plan:
-        if self.path:
-            return plan
-        epochs = EPOCHS if plan.num_train_epochs is None else plan.num_train_epochs
-        rate = self.learning_rate if plan.learning_rate is None else plan.learning_rate
-        return replace(plan, learning_rate=rate, num_train_epochs=epochs, head_start="random")
+        return plan if self.path else anew(plan, self.learning_rate, EPOCHS)
 
     def build(self, layout: str, fresh: bool = False) -> Body:
         from sartor.pretrained.image import drawn, open_image
@@ -60,9 +57,13 @@ class ConvNet(Backbone):
 
         if self.path:
             return open_image(model_folder(self.path, self.name), self.augment, fresh)
-        return drawn("resnet", SIZES[self.size], self.image_size, self.augment, None if fresh else SEED)
+        return drawn("resnet", self._settings(), self.image_size, self.augment, None if fresh else SEED)
 
     def reopen(self, folder: Path, layout: str) -> Body:
         from sartor.pretrained.image import open_image
 
         return open_image(folder, self.augment)
+
+    def _settings(self) -> dict[str, Any]:
+        stem, channels, depths = SIZES[self.size]
+        return {"layer_type": "basic", "embedding_size": stem, "hidden_sizes": channels, "depths": depths}

@@ -1,4 +1,4 @@
-"""Linear models on sparse features: logistic regression and ridge regression by L-BFGS (Liu and Nocedal 1989).
+"""Linear models on many features, sparse or not: logistic regression and ridge regression by L-BFGS (Liu and Nocedal 1989).
 
 Minimised: the summed loss + |W|^2 / (2 C), the intercept free; C as in scikit-learn, for numbers 1 / alpha of its ridge
 regression on a target of unit variance. In 32 bits and without bounds, so that many labels cost seconds.
@@ -20,7 +20,7 @@ from sartor.classical.targets import Target
 from sartor.predictions import Floats, Integers
 
 Reals = NDArray[np.float32]
-Matrix = Any  # scipy.sparse, (N, V) of 32-bit numbers
+Matrix = Any  # scipy.sparse or numpy, (N, V) of 32-bit numbers
 
 SEARCH = 4000
 """Rows that C is chosen on, a fifth held out at a time; the final fit uses them all."""
@@ -80,7 +80,7 @@ def solve(x: Matrix, known: Floats, target: Target, c: float, start: Linear | No
     """The optimum for one C, from zero or from `start`."""
     centre, scale = (known.mean(), known.std() or 1.0) if target.number else (0.0, 1.0)
     columns = ((_columns(known, target) - centre) / scale).astype(np.float32)
-    transposed = x.T.tocsr()
+    transposed = x.T.tocsr() if hasattr(x, "tocsr") else x.T
     softmax = not target.several and columns.shape[1] > 1
 
     def value(theta: Reals) -> tuple[float, Reals]:
