@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -53,6 +54,10 @@ class Body(nn.Module):
     def prefix(self, batch: Batch, depth: int) -> Tensor:
         """(S, D) what block `depth` reads, without what comes after; `batch.behind(depth, it)` goes on from there."""
         raise NotImplementedError(f"{type(self).__name__} cannot be left between its blocks")
+
+    def twice(self) -> AbstractContextManager[None]:
+        """Inside, every operation has a second derivative: fused ones that have none stand aside."""
+        return nullcontext()
 
     @abstractmethod
     def save(self, folder: Path, head: nn.Module, config: dict[str, Any]) -> None:

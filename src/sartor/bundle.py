@@ -32,6 +32,7 @@ from sartor.task import Task
 if TYPE_CHECKING:
     from sartor.baseline import Baseline, Fitted
     from sartor.network import Network
+    from sartor.objective import Objective
 
 FORMAT = 1
 MANIFEST = "sartor/manifest.json"
@@ -101,12 +102,16 @@ def as_dicts(predictions: Predictions) -> list[dict[str, Any]]:
     return out
 
 
-def network_answer(net: Network, task: Task) -> Callable[[Rows], Predictions]:
-    """The deployed path of a network: encode, forward, answer; in 32 bits, so that plain transformers says the same."""
+def network_answer(net: Network, task: Task, objective: Objective | None = None) -> Callable[[Rows], Predictions]:
+    """The deployed path of a network: encode, forward, answer; in 32 bits, so that plain transformers says the same.
+
+    With an objective that learns from examples, those among the rows are learned from first."""
     from sartor.engine.features import outputs
 
     def answer(rows: Rows) -> Predictions:
-        return task.answer(outputs(net, task.encode(rows, net.body)), rows)
+        batch = task.encode(rows, net.body)
+        learned = {} if objective is None else objective.adapted(net, task, batch)
+        return task.answer(outputs(net, batch, learned=learned), rows)
 
     return answer
 
@@ -196,7 +201,7 @@ def _network_answer(folder: Path, recipe: Mapping[str, Any]) -> Callable[[Rows],
     from sartor.network import reopen
 
     made = Recipe.from_json(dict(recipe))
-    return network_answer(reopen(made.task, made.backbone, folder), made.task)
+    return network_answer(reopen(made.task, made.backbone, folder), made.task, made.objective)
 
 
 def _baseline_answer(folder: Path, task: Task, recipe: Mapping[str, Any]) -> Callable[[Rows], Predictions]:

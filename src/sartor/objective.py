@@ -6,6 +6,8 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from sartor.asking import Shape
+from sartor.errors import BadInput
 from sartor.part import Part
 
 if TYPE_CHECKING:
@@ -21,7 +23,26 @@ class Objective(Part):
     """What the gradient descends."""
 
     shelf: ClassVar[str] = "objectives"
+    suited: ClassVar[str | None] = None
+    """The task to take where the user names none; none: the target's kind decides."""
 
     @abstractmethod
     def __call__(self, net: Network, task: Task, batch: Batch) -> Tensor:
         """(B,) one loss per example; the loop takes the mean over the whole update."""
+
+    def suits(self, task: Task) -> None:
+        """Raise `BadInput` for a task that it cannot train; most read a batch row by row."""
+        if task.asking.shape(task) is not None:
+            said = f"{self.name} learns from single rows, and {task.name} is asked in episodes"
+            raise BadInput("OBJECTIVE_TASK", said, fix="use --objective prototypes, maml, anil or reptile")
+
+    def fits(self, net: Network) -> None:
+        """Raise `BadInput` where it cannot train the weights that the method moves."""
+
+    def shape(self, task: Task) -> Shape | None:
+        """The episodes it learns from; by default those that the task is asked in."""
+        return task.asking.shape(task)
+
+    def adapted(self, net: Network, task: Task, batch: Batch) -> dict[str, Tensor]:
+        """Weight -> what learning from the rows of `batch` with a known target makes of it; by default none moves."""
+        return {}

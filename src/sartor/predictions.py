@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error", "mae", "rmse", "median_absolute_error"})
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error", "mae", "mse", "rmse", "median_absolute_error"})
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,12 @@ class Scores:
 
     metrics   name -> value; the first is the headline
     items     name -> (N,) one number per row whose mean is that metric, for paired statistics
+    unit      what one of the items is of, where it is not a row
     """
 
     metrics: dict[str, float]
     items: dict[str, Floats] = field(default_factory=dict)
+    unit: str = "rows"
 
     @property
     def headline(self) -> str:

@@ -106,6 +106,9 @@ class Recipe:
     compress: tuple[Compressor, ...] = ()
     plan: Plan = field(default_factory=Plan)
 
+    def __post_init__(self) -> None:
+        self.objective.suits(self.task)
+
     def settled(self) -> Recipe:
         """The recipe with the backbone's and the method's say in the plan; what a run really does."""
         return dataclasses.replace(self, plan=self.method.plan(self.backbone.plan(self.plan)))

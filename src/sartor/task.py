@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
+from sartor.asking import Asking
 from sartor.data.hints import Hints
 from sartor.data.rows import Kind
 from sartor.part import Part, names, part_class
@@ -31,6 +32,8 @@ class Task(Part):
     """What its head reads: one vector a "row", or one for each of its "tokens"; a backbone says which it can be."""
     reading: ClassVar[Reading]
     """How its data are recognised, read, checked and parted."""
+    asking: ClassVar[Asking] = Asking()
+    """How its rows are put to a network."""
 
     @abstractmethod
     def metrics(self) -> tuple[str, ...]:
@@ -79,7 +82,7 @@ class Task(Part):
 
 def guess(kind: Kind) -> str | None:
     """The first task on the shelf that predicts columns of this kind."""
-    return next((name for name in names("tasks") if kind in _class(name).reading.predicts), None)
+    return next((name for name in names("tasks") if _class(name).reading.offers(kind)), None)
 
 
 def claimed(columns: Collection[str], hints: Hints) -> str | None:

@@ -16,10 +16,13 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from sartor.asking import Shape
 from sartor.batch import Batch
 from sartor.engine import launch
 from sartor.engine.adamw import AdamW
 from sartor.engine.devices import Crew, full, join, sharded
+from sartor.engine.episodes import batches as episodes
+from sartor.engine.episodes import entries
 from sartor.engine.faults import Faults, undisturbed, within_memory
 from sartor.engine.operators import Operators
 from sartor.engine.order import epoch_batches, step_seed
@@ -117,7 +120,9 @@ def _updates(net: Network, examples: Batch, recipe: Recipe, state: State) -> Ite
     update = plan.per_device_train_batch_size * plan.gradient_accumulation_steps * crew.world
     operators = Operators(net.body, precision, state.optimizer.tables, state.optimizer.read)
     mode = running(operators, precision, sharded(net))
-    for batch in _from(examples, update, plan.seed, state.step):
+    shape = recipe.objective.shape(recipe.task)
+    size = entries(shape, plan.per_device_train_batch_size)
+    for batch in _from(examples, shape, update, plan.seed, state.step):
         if state.step >= steps:
             return
         started = time.perf_counter()
@@ -125,7 +130,7 @@ def _updates(net: Network, examples: Batch, recipe: Recipe, state: State) -> Ite
         if not net.training:
             net.train()
         descend = partial(_descend, net, state.descent, recipe, batch, crew, mode, step_seed(plan.seed, state.step))
-        loss = within_memory(descend, net, batch, plan.per_device_train_batch_size, state.faults, alone=crew.world == 1)
+        loss = within_memory(descend, net, batch, size, state.faults, alone=crew.world == 1)
         loss, norm = crew.mean(loss, state.optimizer.norm())
         with undisturbed():
             state.whole = False
@@ -136,8 +141,8 @@ def _updates(net: Network, examples: Batch, recipe: Recipe, state: State) -> Ite
             state.optimizer.zero_grad(set_to_none=True)
             tokens, learning_rate = int(batch.lengths.sum()), state.optimizer.param_groups[0]["lr"]
             seconds = time.perf_counter() - started
-            unapplied = () if applied else tuple(batch.rows.tolist())
-            step = Step(state.step + 1, loss, learning_rate, norm, len(batch), tokens, seconds, unapplied)
+            unapplied = () if applied else tuple(batch.rows.flatten().tolist())
+            step = Step(state.step + 1, loss, learning_rate, norm, batch.rows.numel(), tokens, seconds, unapplied)
             state.step, state.last, state.whole = step.number, step, True
         yield step
 
@@ -174,8 +179,11 @@ def _descend(
     return total
 
 
-def _from(examples: Batch, size: int, seed: int, step: int) -> Iterator[Batch]:
-    """The batches of every epoch without end, from the one that update number `step` takes."""
+def _from(examples: Batch, shape: Shape | None, size: int, seed: int, step: int) -> Iterator[Batch]:
+    """The batches of every epoch without end, from the one that update number `step` takes; or episodes, where the
+    objective learns from those."""
+    if shape is not None:
+        yield from episodes(examples, shape, size, seed, step)
     each = -(-len(examples) // size)
     epoch, first = divmod(step, each)
     while True:

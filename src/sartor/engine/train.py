@@ -29,6 +29,10 @@ RECENT = 3
 """h of the average: about the last quarter of the steps counts."""
 
 
+GLANCE = 100
+"""Questions of a look, where many can be asked of the same rows."""
+
+
 @dataclass(frozen=True)
 class Look:
     """What a look at held-out rows showed after some steps."""
@@ -95,6 +99,7 @@ def prepare(recipe: Recipe, examples: Batch, start: Start | None = None, prefixe
     crew, precision = join(), resolve(plan.precision)
     steps = plan.steps(len(examples), crew.world)
     net = _assembled(recipe, steps)
+    recipe.objective.fits(net)
     net.to(crew.device)
     if plan.head_start == "solved":
         if start is None:
@@ -139,10 +144,16 @@ def advance(run: Run, examples: Batch, until: int) -> Iterator[Step]:
 
 def look(run: Run, held: Batch, rows: Rows) -> Look:
     """Answers and scores on held-out rows; the weights are kept where they are the best so far."""
-    precision = resolve(run.recipe.plan.precision)
-    held = read(run, held)
-    said = join().answers(held, cuts(held), lambda part: outputs(run.net, part, precision))
-    predictions = run.recipe.task.answer(said, rows)
+    recipe, precision = run.recipe, resolve(run.recipe.plan.precision)
+    whole = read(run, held)
+
+    def answer(asked: Rows) -> Predictions:
+        batch = whole if asked is rows else recipe.task.encode(asked, run.net.body)
+        learned = recipe.objective.adapted(run.net, recipe.task, batch)
+        said = join().answers(batch, cuts(batch), lambda part: outputs(run.net, part, precision, learned))
+        return recipe.task.answer(said, asked)
+
+    predictions = recipe.task.asking.ask(recipe.task, answer, rows, GLANCE)
     return note(run, Look(run.done, run.seconds, run.recipe.task.score(predictions, rows), predictions))
 
 

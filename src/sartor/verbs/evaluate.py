@@ -41,5 +41,5 @@ def evaluate(bundle: Any, data: Any, *, hints: Hints = Hints()) -> EvaluateResul
 
     made = opened(bundle)
     rows = labelled(made, data, hints)
-    said = made.answer(rows)
+    said = made.task.asking.ask(made.task, made.answer, rows)
     return EvaluateResult(str(made.path), len(rows), intervals(made.task, said, rows))
