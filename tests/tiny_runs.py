@@ -15,18 +15,27 @@ from sartor.engine.fit import Step, fit
 from sartor.engine.train import Run, prepare
 from sartor.part import part
 from sartor.recipe import Plan, Recipe
+from sartor.task import Task
 from text_samples import task_of
 
 
-def recipe(encoder: Path, rows: Rows, method: str = "full", pooling: str = "mean", **plan: Any) -> Recipe:
+def recipe(
+    encoder: Path,
+    rows: Rows,
+    method: str = "full",
+    pooling: str = "mean",
+    objective: str = "supervised",
+    task: Task | None = None,
+    **plan: Any,
+) -> Recipe:
     """Batches of 8 in fp32, from a random head, without dropout, unless `plan` says otherwise."""
     usual = {"per_device_train_batch_size": 8, "precision": "fp32", "head_start": "random", "dropout": 0.0}
     made: Any = {
         "backbone": part("backbones", f"encoder:path={encoder},pooling={pooling}"),
         "method": part("methods", method),
-        "objective": part("objectives", "supervised"),
+        "objective": part("objectives", objective),
     }
-    return Recipe(task=task_of(rows), plan=Plan(**(usual | plan)), **made).settled()
+    return Recipe(task=task or task_of(rows), plan=Plan(**(usual | plan)), **made).settled()
 
 
 def examples(made: Recipe, rows: Rows) -> Batch:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from sartor.batch import Batch
     from sartor.network import Network
+    from sartor.recipe import Plan
     from sartor.task import Task
 
 
@@ -35,6 +36,10 @@ class Objective(Part):
         if task.asking.shape(task) is not None:
             said = f"{self.name} learns from single rows, and {task.name} is asked in episodes"
             raise BadInput("OBJECTIVE_TASK", said, fix="use --objective prototypes, maml, anil or reptile")
+
+    def plan(self, plan: Plan) -> Plan:
+        """The plan with what this objective leaves no choice about."""
+        return plan
 
     def fits(self, net: Network) -> None:
         """Raise `BadInput` where it cannot train the weights that the method moves."""

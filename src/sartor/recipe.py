@@ -110,8 +110,9 @@ class Recipe:
         self.objective.suits(self.task)
 
     def settled(self) -> Recipe:
-        """The recipe with the backbone's and the method's say in the plan; what a run really does."""
-        return dataclasses.replace(self, plan=self.method.plan(self.backbone.plan(self.plan)))
+        """The recipe with the say of its parts in the plan; what a run really does."""
+        plan = self.method.plan(self.backbone.plan(self.plan))
+        return dataclasses.replace(self, plan=self.objective.plan(plan))
 
     def label(self) -> str:
         """A short name for tables: backbone + method, and the rate where it was chosen."""

@@ -24,9 +24,11 @@ def features(body: Body, examples: Batch, precision: str = "fp32") -> Tensor:
 
 
 def outputs(net: Network, examples: Batch, precision: str = "fp32", learned: Mapping[str, Tensor] = {}) -> Tensor:
-    """(N, C) what the network says, dropout off; with the weights `learned` in place of its own, in 32 bits."""
+    """(N, C) what the network says, dropout off; with the weights `learned` in place of its own, those of the body in
+    32 bits."""
     module = Lent(net, learned) if learned else net
-    passes = _passes(module, net.body, examples, "fp32" if learned else precision)
+    inside = any(name.startswith("body.") for name in learned)
+    passes = _passes(module, net.body, examples, "fp32" if inside else precision)
     return torch.cat(list(passes))[_back(examples)]
 
 

@@ -7,7 +7,7 @@ The features are computed once for all rows of all episodes, and no second deriv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from sartor.episodic import require_episodes, require_inner
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from sartor.batch import Batch
     from sartor.network import Network
+    from sartor.recipe import Plan
     from sartor.task import Task
 
 
@@ -35,6 +36,9 @@ class Anil(Objective):
 
     def __post_init__(self) -> None:
         require_inner(self, self.inner_learning_rate, inner_steps=self.inner_steps, answer_steps=self.answer_steps)
+
+    def plan(self, plan: Plan) -> Plan:
+        return replace(plan, head_start="random")  # what an output means is learned from an episode's examples
 
     def suits(self, task: Task) -> None:
         require_episodes(self, task)

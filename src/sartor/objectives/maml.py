@@ -8,7 +8,7 @@ lose little, and which needs no second derivative.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from sartor.episodic import require_episodes, require_inner, require_whole
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from sartor.batch import Batch
     from sartor.network import Network
+    from sartor.recipe import Plan
     from sartor.task import Task
 
 
@@ -29,13 +30,16 @@ class Maml(Objective):
     suited: ClassVar[str | None] = "few_shot"
 
     inner_steps: int = 1
-    inner_learning_rate: float = 0.01
+    inner_learning_rate: float = 0.1
     first_order: bool = False
     answer_steps: int | None = None
     """Inner steps before answering; none: as many as in training."""
 
     def __post_init__(self) -> None:
         require_inner(self, self.inner_learning_rate, inner_steps=self.inner_steps, answer_steps=self.answer_steps)
+
+    def plan(self, plan: Plan) -> Plan:
+        return replace(plan, head_start="random")  # what an output means is learned from an episode's examples
 
     def suits(self, task: Task) -> None:
         require_episodes(self, task)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sartor.asking import Shape
     from sartor.batch import Batch
     from sartor.network import Network
+    from sartor.recipe import Plan
     from sartor.task import Task
 
 FAR = -1e9
@@ -45,6 +46,9 @@ class Prototypes(Objective):
         if not self.temperature > 0:
             said = f"prototypes.temperature is {self.temperature:g}"
             raise BadInput("VALUE_RANGE", said, fix="give more than 0")
+
+    def plan(self, plan: Plan) -> Plan:
+        return replace(plan, head_start="random")  # what an output means is learned from an episode's examples
 
     def suits(self, task: Task) -> None:
         require_episodes(self, task)

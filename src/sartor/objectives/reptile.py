@@ -8,7 +8,7 @@ parts into line. No derivative goes through the inner steps, and examples and qu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from sartor.episodic import require_episodes, require_inner, require_whole
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sartor.asking import Shape
     from sartor.batch import Batch
     from sartor.network import Network
+    from sartor.recipe import Plan
     from sartor.task import Task
 
 
@@ -30,7 +31,7 @@ class Reptile(Objective):
     suited: ClassVar[str | None] = "few_shot"
 
     inner_steps: int = 5
-    inner_learning_rate: float = 0.01
+    inner_learning_rate: float = 0.1
     inner_batch: int | None = None
     """Rows of an inner step, each time others of the episode; none: as many as it has examples."""
     answer_steps: int | None = None
@@ -39,6 +40,9 @@ class Reptile(Objective):
     def __post_init__(self) -> None:
         steps = {"inner_steps": self.inner_steps, "inner_batch": self.inner_batch, "answer_steps": self.answer_steps}
         require_inner(self, self.inner_learning_rate, **steps)
+
+    def plan(self, plan: Plan) -> Plan:
+        return replace(plan, head_start="random")  # what an output means is learned from an episode's examples
 
     def suits(self, task: Task) -> None:
         require_episodes(self, task)

@@ -91,10 +91,10 @@ class FewShot(Task):
         """Targets: the number itself (no number where unknown), or the class as its place (-1 where unknown)."""
         import torch
 
-        from sartor.data.texts import text_columns
+        from sartor.data.inputs import inputs
         from sartor.engine.episodes import GROUP
 
-        batch = body.encode(text_columns(rows))
+        batch = body.encode(inputs(rows, body.reads))
         dense = {**batch.dense, GROUP: torch.from_numpy(groups_of(rows))}
         return replace(batch, rows=torch.from_numpy(rows.numbers), dense=dense, targets=self._targets(rows))
 
