@@ -8,7 +8,8 @@ Legend: N rows, M episodes, S examples of an episode, Q questions, R = S + Q row
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -75,6 +76,15 @@ def opened(batch: Batch) -> Batch:
 def parted(rows: Batch, shape: Shape) -> tuple[Batch, Batch]:
     """The rows of one episode -> its examples (S rows) and its questions (Q rows)."""
     return rows.take(torch.arange(shape.support)), rows.take(torch.arange(shape.support, shape.rows))
+
+
+def row_by_row(batch: Batch, change: Callable[[Batch], Batch]) -> Batch:
+    """What `change` makes of the rows, be they entries themselves or in episodes; it keeps their shapes."""
+    if batch.rows.dim() == 1:
+        return change(batch)
+    rows = change(opened(batch))
+    dense = {name: values.view(*batch.rows.shape, *values.shape[1:]) for name, values in rows.dense.items()}
+    return replace(batch, dense={**batch.dense, **dense}, sequences=rows.sequences)
 
 
 def known(batch: Batch) -> Batch:

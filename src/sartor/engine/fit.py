@@ -22,7 +22,7 @@ from sartor.engine import launch
 from sartor.engine.adamw import AdamW
 from sartor.engine.devices import Crew, full, join, sharded
 from sartor.engine.episodes import batches as episodes
-from sartor.engine.episodes import entries
+from sartor.engine.episodes import entries, row_by_row
 from sartor.engine.faults import Faults, undisturbed, within_memory
 from sartor.engine.operators import Operators
 from sartor.engine.order import epoch_batches, step_seed
@@ -169,7 +169,7 @@ def _descend(
         torch.manual_seed(seed + crew.rank)
         for share in shares:
             penalty = share.whole / len(batch) * full(recipe.method.penalty(net))
-            seen = net.body.augment(share.batch, seed)
+            seen = row_by_row(share.batch, partial(net.body.augment, seed=seed))
             with crew.reducing(descent, last=share is shares[-1]):
                 losses = descent(recipe.objective, recipe.task, seen, mode)
                 mean = losses[: share.counted].float().sum() * crew.world / len(batch)
