@@ -95,7 +95,7 @@ def sensors(count: int = 120, seed: int = 0) -> Rows:
     columns = {
         "text": [_text(draw, [list(TOPICS)[t]]) for t in topics],
         "label": [
-            1000.0 + 10 * place + (1 if place % 2 else -1) * float(t) for t, place in zip(topics, places, strict=True)
+            1000.0 + place + (10.0 if place % 2 else -10.0) * t for t, place in zip(topics, places, strict=True)
         ],
         "place": [f"place {place}" for place in places],
     }

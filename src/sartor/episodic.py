@@ -61,12 +61,10 @@ def unit(rows: Rows) -> str:
     target = rows.schema.target
     if rows.schema.group is not None:
         return rows.schema.group
-    if target is None:
-        raise BadInput("LABEL_COLUMN", "the rows have no target column", fix="pass --target NAME", where=rows.source)
-    if rows.schema.kind(target) == "number":
+    if rows.schema.kind(str(target)) == "number":
         said = f"'{target}' is a number, and nothing says which rows are one small task"
         raise BadInput("FEWSHOT_GROUP", said, fix="name the column that does: --group NAME", where=rows.source)
-    return target
+    return str(target)
 
 
 def _seen(rows: Rows, part: Rows, name: str) -> Iterator[Problem]:

@@ -74,6 +74,10 @@ class FewShot(Task):
         return ("mse", "mae") if self.number else ("accuracy", "log_loss")
 
     def learn(self, rows: Rows) -> Self:
+        if rows.targets() is None:
+            raise BadInput(
+                "LABEL_COLUMN", "the rows have no target column", fix="pass --target NAME", where=rows.source
+            )
         unit(rows)
         if rows.schema.kind(str(rows.schema.target)) == "number":
             known = np.asarray(rows.targets(), dtype=np.float64)
