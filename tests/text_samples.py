@@ -94,9 +94,7 @@ def sensors(count: int = 120, seed: int = 0) -> Rows:
     places = [i % 6 for i in range(count)]
     columns = {
         "text": [_text(draw, [list(TOPICS)[t]]) for t in topics],
-        "label": [
-            1000.0 + place + (10.0 if place % 2 else -10.0) * t for t, place in zip(topics, places, strict=True)
-        ],
+        "label": [1000.0 + place + (10.0 if place % 2 else -10.0) * t for t, place in zip(topics, places, strict=True)],
         "place": [f"place {place}" for place in places],
     }
     return _grouped(table(columns, {"text": "text", "label": "number", "place": "category"}, "label"), "place")

@@ -113,6 +113,8 @@ def test_what_it_learns_from_examples_are_weights_of_the_network(case: Case) -> 
     before = weights(run)
     one = case.batch if case.objective.suited is None else opened(case.batch.take(torch.tensor([0])))
     learned = case.objective.adapted(run.net, made.task, one)
+    again = outputs(run.net, one, learned=learned)
+    assert torch.equal(outputs(run.net, one, learned=case.objective.adapted(run.net, made.task, one)), again)
     assert set(learned) <= set(run.net.trainable())
     assert bool(learned) == (case.objective.suited is not None)
     assert same_bits(before, weights(run))

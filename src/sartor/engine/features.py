@@ -38,6 +38,7 @@ class Lent(nn.Module):
     def __init__(self, net: Network, weights: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.net, self.weights = net, dict(weights)
+        self.training = net.training
 
     def forward(self, batch: Batch) -> Tensor:
         found: Tensor = functional_call(self.net, self.weights, (batch,))
