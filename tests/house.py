@@ -58,8 +58,9 @@ def breaches(sources: Mapping[str, str]) -> Iterator[str]:
 
 
 def _is_part(node: ast.ClassDef) -> bool:
-    """A contract, or a part on its shelf: a class made from another one that is not the library's own."""
-    return any(isinstance(base, ast.Name) and base.id in {"Part", "Task", "Method"} for base in node.bases)
+    """A contract, or a part on its shelf."""
+    above = {base.id for base in node.bases if isinstance(base, ast.Name)}
+    return node.name == "Body" or bool(above & {"Part", "Task", "Method"})
 
 
 def _unfit(node: ast.AST) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,44 @@ def several(count: int = 120, seed: int = 0) -> Rows:
     made = {"topic": labelled, "cost": measured, "tags": tagged}
     joined = join({name: made[name](size, seed) for name, size in sizes.items()})
     return joined.take(np.random.default_rng(seed).permutation(count))
+
+
+def families(count: int = 120, seed: int = 0) -> Rows:
+    """Texts about one word each, of 12 words; the word is the class."""
+    words = [word for topic in TOPICS.values() for word in topic][::2]
+    said = [words[i % len(words)] for i in np.random.default_rng(seed).permutation(count)]
+    draw = np.random.default_rng(seed)
+    texts = [" ".join([word, *draw.choice(FILLER, size=3)]) for word in said]
+    return table({"text": texts, "label": said}, {"text": "text", "label": "category"}, "label")
+
+
+def personal(count: int = 120, seed: int = 0) -> Rows:
+    """Texts about one topic each; each of six readers likes one topic and says so with the same two labels."""
+    draw = np.random.default_rng(seed)
+    topics = [list(TOPICS)[i % 2] for i in range(count)]
+    readers = [f"reader {i % 12 // 2}" for i in range(count)]
+    liked = [str((i + int(who[-1])) % 2 == 0) for i, who in enumerate(readers)]
+    columns = {"text": [_text(draw, [t]) for t in topics], "label": liked, "reader": readers}
+    return _grouped(table(columns, {"text": "text", "label": "category", "reader": "category"}, "label"), "reader")
+
+
+def sensors(count: int = 120, seed: int = 0) -> Rows:
+    """Texts whose topic decides a number, by another rule in each of six places."""
+    draw = np.random.default_rng(seed)
+    topics = draw.integers(3, size=count)
+    places = [i % 6 for i in range(count)]
+    columns = {
+        "text": [_text(draw, [list(TOPICS)[t]]) for t in topics],
+        "label": [1000.0 + place + (10.0 if place % 2 else -10.0) * t for t, place in zip(topics, places, strict=True)],
+        "place": [f"place {place}" for place in places],
+    }
+    return _grouped(table(columns, {"text": "text", "label": "number", "place": "category"}, "label"), "place")
+
+
+def _grouped(rows: Rows, group: str) -> Rows:
+    """The rows with a group column that is no input."""
+    inputs = tuple(name for name in rows.schema.inputs if name != group)
+    return replace(rows, schema=replace(rows.schema, group=group, inputs=inputs))
 
 
 KINDS = {"one label": labelled, "several labels": tagged, "a number": measured, "text pairs": paired}

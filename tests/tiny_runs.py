@@ -15,19 +15,28 @@ from sartor.engine.fit import Step, fit
 from sartor.engine.train import Run, prepare
 from sartor.part import part
 from sartor.recipe import Plan, Recipe
+from sartor.task import Task
 from text_samples import task_of
 
 
-def recipe(encoder: Path, rows: Rows, method: str = "full", pooling: str = "mean", **plan: Any) -> Recipe:
+def recipe(
+    encoder: Path,
+    rows: Rows,
+    method: str = "full",
+    pooling: str = "mean",
+    objective: str = "",
+    task: Task | None = None,
+    **plan: Any,
+) -> Recipe:
     """Batches of 8 in fp32, from a random head, without dropout, unless `plan` says otherwise."""
     usual = {"per_device_train_batch_size": 8, "precision": "fp32", "head_start": "random", "dropout": 0.0}
     moving: Any = part("methods", method)
     made: Any = {
         "backbone": part("backbones", f"encoder:path={encoder},pooling={pooling}"),
         "method": moving,
-        "objective": part("objectives", moving.objective),
+        "objective": part("objectives", objective or moving.objective),
     }
-    return Recipe(task=task_of(rows), plan=Plan(**(usual | plan)), **made).settled()
+    return Recipe(task=task or task_of(rows), plan=Plan(**(usual | plan)), **made).settled()
 
 
 def examples(made: Recipe, rows: Rows) -> Batch:

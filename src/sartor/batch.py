@@ -17,7 +17,7 @@ class Batch:
     sequences  name -> (S,) flat tensors that share the offsets (`input_ids`, `token_type_ids`)
     dense      name -> (N, ...) one array per row (images, numbers)
     targets    (N,) or (N, C), or None where there are none
-    rows       (N,) the rows' numbers in the data
+    rows       (N,) the rows' numbers in the data; (N, R) where each of the N is an episode of R rows
     depth      blocks of the body whose work is done: `sequences["hidden"]` (S, D) is what the next one reads
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -101,6 +102,10 @@ class Body(nn.Module):
     def facts(self) -> dict[str, Any]:
         """What besides its weights decides its features, as plain values: it is hashed with them."""
         return {}
+
+    def twice(self) -> AbstractContextManager[None]:
+        """Inside, every operation has a second derivative: fused ones that have none stand aside."""
+        return nullcontext()
 
     @abstractmethod
     def save(self, folder: Path, head: nn.Module, config: dict[str, Any]) -> None:

@@ -35,6 +35,7 @@ from sartor.task import Task
 if TYPE_CHECKING:
     from sartor.baseline import Baseline, Fitted
     from sartor.network import Network
+    from sartor.objective import Objective
     from sartor.saving import Form
 
 FORMAT = 1
@@ -129,12 +130,16 @@ def as_dicts(predictions: Predictions) -> list[dict[str, Any]]:
     return out
 
 
-def network_answer(net: Network, task: Task) -> Callable[[Rows], Predictions]:
-    """The deployed path of a network: encode, forward, answer; in 32 bits, so that plain transformers says the same."""
+def network_answer(net: Network, task: Task, objective: Objective | None = None) -> Callable[[Rows], Predictions]:
+    """The deployed path of a network: encode, forward, answer; in 32 bits, so that plain transformers says the same.
+
+    With an objective that learns from examples, those among the rows are learned from first."""
     from sartor.engine.features import outputs
 
     def answer(rows: Rows) -> Predictions:
-        return task.answer(outputs(net, task.encode(rows, net.body)), rows)
+        batch = task.encode(rows, net.body)
+        learned = {} if objective is None else objective.adapted(net, task, batch)
+        return task.answer(outputs(net, batch, learned=learned), rows)
 
     return answer
 
@@ -292,7 +297,7 @@ def _network_answer(folder: Path, recipe: Mapping[str, Any]) -> Callable[[Rows],
     from sartor.saving import reopen
 
     made = Recipe.from_json(dict(recipe))
-    return network_answer(reopen(folder, made), made.task)
+    return network_answer(reopen(folder, made), made.task, made.objective)
 
 
 def _baseline_answer(folder: Path, task: Task, recipe: Mapping[str, Any]) -> Callable[[Rows], Predictions]:

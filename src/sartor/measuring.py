@@ -65,8 +65,8 @@ def intervals(task: Task, said: Predictions, rows: Rows, seed: int = 0) -> dict[
     out: dict[str, dict[str, Any]] = {}
     for metric, value in scores.metrics.items():
         found = interval_of(task, said, scores, rows, metric, seed)
-        out[metric] = {"value": value, "low": finite(found.low), "high": finite(found.high), "n": len(rows)}
-        out[metric] |= {"level": found.level, "method": found.method}
+        out[metric] = {"value": value, "low": finite(found.low), "high": finite(found.high), "n": found.n}
+        out[metric] |= {"unit": scores.unit, "level": found.level, "method": found.method}
     return out
 
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from sartor.asking import Shape
 from sartor.data.rows import Kind
+from sartor.errors import BadInput
 from sartor.part import Part
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ class Objective(Part):
     shelf: ClassVar[str] = "objectives"
     predicts: ClassVar[frozenset[Kind]] = frozenset()
     """The kinds of target it can learn from: those of `Task.reading.predicts`; empty: any."""
+    suited: ClassVar[str | None] = None
+    """The task to take where the user names none; none: the target's kind decides."""
 
     @abstractmethod
     def __call__(self, net: Network, task: Task, batch: Batch) -> Tensor:
@@ -48,6 +52,12 @@ class Objective(Part):
         """What a reader of the card should know of how a trained network was weighed, as JSON."""
         return {}
 
+    def suits(self, task: Task) -> None:
+        """Raise `BadInput` for a task that it cannot train; most read a batch row by row."""
+        if task.asking.shape(task) is not None:
+            said = f"{self.name} learns from single rows, and {task.name} is asked in episodes"
+            raise BadInput("OBJECTIVE_TASK", said, fix="use --objective prototypes, maml, anil or reptile")
+
     def plan(self, plan: Plan) -> Plan:
         """The plan with what this objective leaves no choice about."""
         return plan
@@ -56,3 +66,14 @@ class Objective(Part):
         """(N,) the group of each row, where every batch must hold rows of several groups in equal shares; none: a batch
         knows nothing of its rows."""
         return None
+
+    def fits(self, net: Network) -> None:
+        """Raise `BadInput` where it cannot train the weights that the method moves."""
+
+    def shape(self, task: Task) -> Shape | None:
+        """The episodes it learns from; by default those that the task is asked in."""
+        return task.asking.shape(task)
+
+    def adapted(self, net: Network, task: Task, batch: Batch) -> dict[str, Tensor]:
+        """Weight -> what learning from the rows of `batch` with a known target makes of it; by default none moves."""
+        return {}

@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 LOWER_IS_BETTER = frozenset(
-    {"log_loss", "mean_loss", "brier", "calibration_error", "mae", "rmse", "median_absolute_error"}
+    {"log_loss", "mean_loss", "brier", "calibration_error", "mae", "mse", "rmse", "median_absolute_error"}
 )
 
 
@@ -85,12 +85,14 @@ class Scores:
     items     name -> (N,) one number per row whose mean is that metric, for paired statistics
     judged    (N,) what runs are judged by while they train, less is better; none: the evidence below
     members   the scores of each task that rows of several tasks are for
+    unit      what one of the items is of, where it is not a row
     """
 
     metrics: dict[str, float]
     items: dict[str, Floats] = field(default_factory=dict)
     judged: Floats | None = None
     members: Mapping[str, Scores] = field(default_factory=dict)
+    unit: str = "rows"
 
     @property
     def headline(self) -> str:

@@ -28,6 +28,10 @@ class Reading:
 
     predicts: frozenset[Kind]
 
+    def offers(self, kind: Kind) -> bool:
+        """Whether the task is the one to take for such a target where the user names none."""
+        return kind in self.predicts
+
     def claims(self, columns: Collection[str], hints: Hints) -> bool:
         """Whether columns of these names, as the field writes them, are this task's data and no other's."""
         return False

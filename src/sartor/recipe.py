@@ -109,6 +109,9 @@ class Recipe:
     compress: tuple[Compressor, ...] = ()
     plan: Plan = field(default_factory=Plan)
 
+    def __post_init__(self) -> None:
+        self.objective.suits(self.task)
+
     def settled(self) -> Recipe:
         """The recipe with the backbone's, the method's and the objective's say in the plan; what a run really does.
 

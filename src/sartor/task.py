@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
+from sartor.asking import Asking
 from sartor.data.hints import Hints
 from sartor.data.rows import Kind
 from sartor.errors import BadInput
@@ -35,6 +36,8 @@ class Task(Part):
     """How its data are recognised, read, checked and parted."""
     members: ClassVar[Members] = Members()
     """The tasks that it is made of, where it is made of others."""
+    asking: ClassVar[Asking] = Asking()
+    """How its rows are put to a network."""
 
     @abstractmethod
     def metrics(self) -> tuple[str, ...]:
@@ -92,7 +95,7 @@ class Task(Part):
 
 def guess(kind: Kind) -> str | None:
     """The first task on the shelf that predicts columns of this kind."""
-    return next((name for name in names("tasks") if kind in _class(name).reading.predicts), None)
+    return next((name for name in names("tasks") if _class(name).reading.offers(kind)), None)
 
 
 def claimed(columns: Collection[str], hints: Hints) -> str | None:

@@ -223,23 +223,24 @@ def _warnings(run: Run) -> list[str]:
 
 def _measured(opening: Opening, run: Run, seconds: float, began: float) -> dict[str, Any]:
     """Scores on the validation and the test part, and what an answer costs."""
-    answer = network_answer(run.net, run.recipe.task)
-    timings, reference = measure({"": answer}, opening.split.validation, seconds=5.0)
+    task, held = run.recipe.task, opening.split.validation
+    answer = network_answer(run.net, task, run.recipe.objective)
+    timings, reference = measure({"": task.asking.served(task, answer, held)}, held, seconds=5.0)
     costs = timings[""].to_json() | {"train_seconds": {"value": seconds, "low": seconds, "high": seconds}}
-    parts = {"intervals": opening.split.validation, "test": opening.split.test}
-    said = {name: answer(rows) for name, rows in parts.items()}
-    scored = {name: intervals(run.recipe.task, said[name], rows) for name, rows in parts.items()}
-    apart = {name: by_task(run.recipe.task, said[name], rows) for name, rows in parts.items()}
+    parts = {"intervals": held, "test": opening.split.test}
+    said = {name: task.asking.ask(task, answer, rows) for name, rows in parts.items()}
+    scored = {name: intervals(task, said[name], rows) for name, rows in parts.items()}
+    apart = {name: by_task(task, said[name], rows) for name, rows in parts.items()}
     return {
         "name": run.recipe.label(),
-        "task": run.recipe.task.name,
+        "task": task.name,
         "recipe": run.recipe.to_json(),
-        "labels": list(getattr(run.recipe.task, "labels", ())),
+        "labels": list(getattr(task, "labels", ())),
         "metrics": {name: found["value"] for name, found in scored["intervals"].items()},
         **scored,
         **_of_tasks(apart["intervals"], apart["test"]),
         **_of_objective(run),
-        "rows": len(opening.split.validation),
+        "rows": len(held),
         "steps": run.done,
         "losses": run.losses,
         "start": run.start,

@@ -57,6 +57,29 @@ def split(rows: Rows, *, seed: int = 0, validation: Rows | None = None, test: Ro
     return Split(*parts, how="; ".join(said), fingerprint=_fingerprint(rows, parts))
 
 
+def by_unit(rows: Rows, column: str, *, seed: int, validation: Rows | None, test: Rows | None) -> Split:
+    """The same with whole units: all rows that share a value of `column` are in one part, and a fifth of the values in
+    each part that is cut. Raises `BadInput` where there are fewer values than parts."""
+    given = {"validation": validation, "test": test}
+    values = rows.columns[column]
+    units = sorted({str(v) for v in values if v is not None})
+    parts, each = [part for part in (VALIDATION, TEST) if given[PARTS[part]] is None], max(1, round(MOST * len(units)))
+    if len(units) <= len(parts):
+        message = f"there is only one '{column}'" if len(units) == 1 else f"there are only {len(units)} '{column}'"
+        fix = "give more of them, or the validation and the test part as files of their own"
+        raise BadInput("SPLIT_UNITS", f"{message}, and each part needs its own", fix=fix, where=rows.source)
+    dealt = np.random.default_rng(seed).permutation(len(units))
+    home = {units[u]: part for at, part in enumerate(parts) for u in dealt[at * each : (at + 1) * each]}
+    where = np.array([-1 if v is None else home.get(str(v), TRAIN) for v in values], dtype=np.int64)
+    cut = [rows.take(np.flatnonzero(where == part)) for part in (TRAIN, VALIDATION, TEST)]
+    made = (cut[TRAIN], validation or cut[VALIDATION], test or cut[TEST])
+    nowhere = int((where < 0).sum())
+    left_out = f"; left out, since their '{column}' is unknown: {rows_of(nowhere)}" if nowhere else ""
+    said = [f"{' and '.join(n for n, part in given.items() if part is not None)} as given"] if len(parts) < 2 else []
+    said += [f"each '{column}' in one part, seed {seed}{left_out}"] if parts else []
+    return Split(*made, how="; ".join(said), fingerprint=_fingerprint(rows, made))
+
+
 def aim(count: int) -> int:
     """Rows for a part cut from `count` rows: 1,000, but at least 10 % and at most 20 % of them."""
     return int(min(max(AIM, np.ceil(LEAST * count)), np.floor(MOST * count)))

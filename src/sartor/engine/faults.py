@@ -84,7 +84,7 @@ def within_memory(
 
 def _too_large(batch: Batch) -> BadEnvironment:
     longest = int(batch.lengths.argmax())
-    row, tokens = int(batch.rows[longest]), int(batch.lengths[longest])
+    row, tokens = int(batch.rows[longest].flatten()[0]), int(batch.lengths[longest])
     fix = (
         "close other programs and go on with --resume, or start again with shorter rows (max_length of the backbone) "
         "or a method that trains less (lora, probe)"

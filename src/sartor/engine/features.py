@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from sartor.batch import Batch
 from sartor.body import Body
@@ -22,9 +23,26 @@ def features(body: Body, examples: Batch, precision: str = "fp32") -> Tensor:
     return torch.cat(list(_passes(body, body, examples, precision)))[_back(examples)]
 
 
-def outputs(net: Network, examples: Batch, precision: str = "fp32") -> Tensor:
-    """(N, C) what the network says, dropout off."""
-    return torch.cat(list(_passes(net, net.body, examples, precision)))[_back(examples)]
+def outputs(net: Network, examples: Batch, precision: str = "fp32", learned: Mapping[str, Tensor] = {}) -> Tensor:
+    """(N, C) what the network says, dropout off; with the weights `learned` in place of its own, those of the body in
+    32 bits."""
+    module = Lent(net, learned) if learned else net
+    inside = any(name.startswith("body.") for name in learned)
+    passes = _passes(module, net.body, examples, "fp32" if inside else precision)
+    return torch.cat(list(passes))[_back(examples)]
+
+
+class Lent(nn.Module):
+    """A network that answers with some weights in place of its own, which stay as they are."""
+
+    def __init__(self, net: Network, weights: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.net, self.weights = net, dict(weights)
+        self.training = net.training
+
+    def forward(self, batch: Batch) -> Tensor:
+        found: Tensor = functional_call(self.net, self.weights, (batch,))
+        return found
 
 
 def head_reads(net: Network, examples: Batch, precision: str = "fp32") -> Tensor:

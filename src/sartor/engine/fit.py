@@ -22,6 +22,8 @@ from sartor.batch import Batch
 from sartor.engine import launch
 from sartor.engine.adamw import AdamW
 from sartor.engine.devices import Crew, Share, full, join, sharded
+from sartor.engine.episodes import batches as episodes
+from sartor.engine.episodes import entries, row_by_row
 from sartor.engine.faults import Faults, undisturbed, within_memory
 from sartor.engine.operators import Operators
 from sartor.engine.order import balanced_batches, epoch_batches, step_seed
@@ -135,6 +137,8 @@ def _updates(net: Network, examples: Batch, recipe: Recipe, state: State) -> Ite
     operators = Operators(net.body, precision, state.optimizer.tables, state.optimizer.read)
     mode = running(operators, precision, sharded(net))
     state.optimizer.copies = operators.casts
+    shape = recipe.objective.shape(recipe.task)
+    size = entries(shape, plan.per_device_train_batch_size)
     for batch in _from(recipe, examples, update, state.step):
         if state.step >= steps:
             return
@@ -147,8 +151,7 @@ def _updates(net: Network, examples: Batch, recipe: Recipe, state: State) -> Ite
             _descend, net, state.descent, recipe, batch, crew, mode, operators, step_seed(plan.seed, state.step)
         )
         with at_rest(net, recipe.method.resting(net, state.step, steps)):
-            size, alone = plan.per_device_train_batch_size, crew.world == 1
-            loss = within_memory(descend, net, batch, size, state.faults, alone=alone)
+            loss = within_memory(descend, net, batch, size, state.faults, alone=crew.world == 1)
         loss, norm = crew.mean(loss, state.optimizer.norm())
         with undisturbed():
             state.whole = False
@@ -158,8 +161,8 @@ def _updates(net: Network, examples: Batch, recipe: Recipe, state: State) -> Ite
                 recipe.method.after_step(net, state.step + 1, steps)
             state.optimizer.zero_grad(set_to_none=True)
             tokens, seconds = int(batch.lengths.sum()), time.perf_counter() - started
-            unapplied = () if applied else tuple(batch.rows.tolist())
-            step = Step(state.step + 1, loss, learning_rate, norm, len(batch), tokens, seconds, unapplied)
+            unapplied = () if applied else tuple(batch.rows.flatten().tolist())
+            step = Step(state.step + 1, loss, learning_rate, norm, batch.rows.numel(), tokens, seconds, unapplied)
             state.step, state.last, state.whole = step.number, step, True
         yield step
 
@@ -226,7 +229,7 @@ def _gather(
     total = 0.0
     for share in shares:
         penalty = share.whole / rows * full(recipe.method.penalty(net))
-        seen = net.body.augment(share.batch, seed)
+        seen = row_by_row(share.batch, lambda rows: net.body.augment(rows, seed))
         with crew.reducing(descent, last=share is shares[-1]):
             losses = descent(recipe.objective, recipe.task, seen, mode)
             mean = losses[: share.counted].float().sum() * crew.world / rows
@@ -252,8 +255,11 @@ def _require_gradient(loss: Tensor) -> None:
 
 
 def _from(recipe: Recipe, examples: Batch, size: int, step: int) -> Iterator[Batch]:
-    """The batches of every epoch without end, from the one that update number `step` takes."""
-    task, seed = recipe.task, recipe.plan.seed
+    """The batches of every epoch without end, from the one that update number `step` takes; or episodes, where the
+    objective learns from those."""
+    task, seed, shape = recipe.task, recipe.plan.seed, recipe.objective.shape(recipe.task)
+    if shape is not None:
+        yield from episodes(examples, shape, size, seed, step)
     groups = recipe.objective.groups(task, examples)
     each = -(-len(task.members.epoch(task, examples, seed, 0)) // size)
     epoch, first = divmod(step, each)

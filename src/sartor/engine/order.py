@@ -7,22 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sartor.drawing import mixed
+
 Words = NDArray[np.uint64]
 Integers = NDArray[np.int64]
 PASSES = 7_367_787
 """Tells the order of a group's passes from the order of an epoch."""
-
-
-def mixed(*numbers: int | Words) -> Words:
-    """A 64-bit hash of whole numbers, element by element (the finaliser of SplitMix64, Steele et al. 2014)."""
-    state = np.zeros(1, dtype=np.uint64)
-    with np.errstate(over="ignore"):
-        for number in numbers:
-            state = state + np.asarray(number, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-            state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            state = state ^ (state >> np.uint64(31))
-    return state
 
 
 def step_seed(seed: int, step: int) -> int:

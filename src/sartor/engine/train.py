@@ -32,6 +32,10 @@ RECENT = 3
 """h of the average: about the last quarter of the steps counts."""
 
 
+GLANCE = 100
+"""Questions of a look, where many can be asked of the same rows."""
+
+
 @dataclass(frozen=True)
 class Look:
     """What a look at held-out rows showed after some steps."""
@@ -119,6 +123,7 @@ def prepare(recipe: Recipe, examples: Batch, start: Start | None = None, prefixe
     _long_enough(recipe, steps)
     net = _assembled(recipe, steps)
     counted = {"trained": _count(net.trainable().values()), "all": _count(net.parameters())}
+    recipe.objective.fits(net)
     net.to(crew.device)
     if plan.head_start == "solved":
         if start is None or net.body.front != Front():
@@ -179,13 +184,19 @@ def advance(run: Run, examples: Batch, until: int) -> Iterator[Step]:
 
 def look(run: Run, held: Batch, rows: Rows) -> Look:
     """Answers and scores on held-out rows; the weights are kept where they are the best so far."""
-    precision = resolve(run.recipe.plan.precision)
-    run.recipe.method.conform(run.net, run.done, run.steps)
-    held = read(run, held)
+    recipe, precision = run.recipe, resolve(run.recipe.plan.precision)
+    recipe.method.conform(run.net, run.done, run.steps)
+    whole = read(run, held)
+
+    def answer(asked: Rows) -> Predictions:
+        batch = whole if asked is rows else recipe.task.encode(asked, run.net.body)
+        learned = recipe.objective.adapted(run.net, recipe.task, batch)
+        said = join().answers(batch, cuts(batch), lambda part: outputs(run.net, part, precision, learned))
+        return recipe.task.answer(said, asked)
+
     with headed(run):
-        said = join().answers(held, cuts(held), lambda part: outputs(run.net, part, precision))
-        predictions = run.recipe.task.answer(said, rows)
-        return note(run, Look(run.done, run.seconds, run.recipe.task.score(predictions, rows), predictions))
+        predictions = recipe.task.asking.ask(recipe.task, answer, rows, GLANCE)
+        return note(run, Look(run.done, run.seconds, recipe.task.score(predictions, rows), predictions))
 
 
 @contextmanager

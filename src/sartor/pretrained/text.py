@@ -94,6 +94,18 @@ class TextBody(Body):
             return batch.arranged(reached.hidden[0, : packed.tokens], packed.order)
         raise AssertionError("the pass never came to the block")
 
+    @contextmanager
+    def twice(self) -> Iterator[None]:
+        """Padded rows, attention as plain products: neither packed nor fused attention has a second derivative."""
+        from torch.nn.attention import SDPBackend, sdpa_kernel
+
+        packs, self.packs = self.packs, False
+        try:
+            with sdpa_kernel(SDPBackend.MATH):
+                yield
+        finally:
+            self.packs = packs
+
     def _packed(self, batch: Batch) -> Tensor:
         """(B, D) with no padding anywhere."""
         batch = front.before(batch, self.front, self.room)

@@ -156,7 +156,7 @@ def _how(test: Mapping[str, Any]) -> str:
         return ""
     level = finite(about.get("level"))
     said = f"{level:.0%} intervals" if level else "Intervals"
-    rows = f", {count(about['n'])} rows" if about.get("n") else ""
+    rows = f", {count(about['n'])} {escaped(about.get('unit') or 'rows', 20)}" if about.get("n") else ""
     return f"\n\n{said}: {escaped(about['method'])}{rows}."
 
 

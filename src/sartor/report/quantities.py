@@ -83,6 +83,7 @@ _METRICS = (
     Quantity("brier", "Brier score", "Brier"),
     Quantity("calibration_error", "Calibration error", "Calib. error", "%", 100),
     Quantity("rmse", "Root mean squared error", "RMSE"),
+    Quantity("mse", "Mean squared error", "MSE"),
     Quantity("mae", "Mean absolute error", "MAE"),
     Quantity("median_absolute_error", "Median absolute error", "Median AE"),
     Quantity("r2", "R²", "R²"),

@@ -80,6 +80,8 @@ def check(
     if not any(p.severity == "error" for p in problems):
         try:
             made = asked.reading.divide(rows, seed, others.get("validation"), others.get("test"))
+            learned = asked.learn(made.train)
+            learned.asking.refuse(learned, made, None)
             parts, how = made.sizes(), made.how
         except BadInput as error:
             problems = (_as_problem(error), *problems)

@@ -57,7 +57,11 @@ def compare(
     rows = labelled(first, data, hints)
     from sartor.position.verdict import compare_predictions
 
-    said = [(p, made.task.score(p, rows)) for made in (first, second) for p in [made.answer(rows)]]
+    said = [
+        (p, made.task.score(p, rows))
+        for made in (first, second)
+        for p in [made.task.asking.ask(made.task, made.answer, rows)]
+    ]
     metric = metric or said[0][1].headline
     found = compare_predictions(first.task, said[0], said[1], rows, metric, seed=0)
     metrics = {str(m.path): intervals(m.task, p, rows) for m, (p, _) in zip((first, second), said, strict=True)}

@@ -51,6 +51,6 @@ def evaluate(
 
     made = opened(bundle, task_name)
     rows = labelled(made, data, hints)
-    said = made.answer(rows)
+    said = made.task.asking.ask(made.task, made.answer, rows)
     found = intervals(made.task, said, rows)
     return EvaluateResult(str(made.path), len(rows), found, by_task(made.task, said, rows))

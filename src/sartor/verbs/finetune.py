@@ -90,15 +90,17 @@ def finetune(
     Raises `BadInput` before anything is written; an interrupted run raises `Interrupted`.
     """
     RunFolder.free(out, resume=resume, overwrite=overwrite)
-    opening = open_data(data, hints.aimed(target), task, validation, test, seed)
     moving = cast(Method, parts.part("methods", method))
+    aim = cast(Objective, parts.part("objectives", objective or moving.objective))
+    opening = open_data(data, hints.aimed(target), task or aim.suited, validation, test, seed)
     recipe = Recipe(
         task=opening.task,
         backbone=cast(Backbone, parts.part("backbones", backbone or _usual(opening))),
         method=moving,
-        objective=cast(Objective, parts.part("objectives", objective or moving.objective)),
+        objective=aim,
         plan=plan_from({"seed": seed, **(plan or {})}),
     )
+    opening.task.asking.refuse(opening.task, opening.split, aim.shape(opening.task))
     opening = aware(opening, [recipe.backbone])
     if dry_run:
         return FinetuneResult(Path(out), _dry(opening, recipe, out))
