@@ -60,7 +60,7 @@ def breaches(sources: Mapping[str, str]) -> Iterator[str]:
 def _is_part(node: ast.ClassDef) -> bool:
     """A contract, or a part on its shelf."""
     above = {base.id for base in node.bases if isinstance(base, ast.Name)}
-    return node.name == "Body" or bool(above & {"Part", "Task", "Method"})
+    return node.name == "Body" or bool(above & {"Part", "Task", "Method", "Body"})
 
 
 def _unfit(node: ast.AST) -> Iterator[str]:
