@@ -124,6 +124,10 @@ class Recipe:
             raise BadInput("OBJECTIVE_TASK", f"{said} {kinds['b']}", fix=fix)
         return dataclasses.replace(self, plan=self.objective.plan(self.method.plan(self.backbone.plan(self.plan))))
 
+    def view(self) -> str:
+        """What frozen features, and the head solved on them, rest on: the backbone and how the method reads it."""
+        return " ".join(filter(None, (self.backbone.spelled(), self.method.view())))
+
     def label(self) -> str:
         """A short name for tables: backbone + method, and the rate where it was chosen."""
         rate = "" if self.plan.learning_rate is None or self.plan.max_steps == 0 else f" @{self.plan.learning_rate:g}"

@@ -73,7 +73,7 @@ class Probe(Method):
             body.width *= blocks
 
     def view(self) -> str:
-        return self.spelled()
+        return self.spelled() if self != Probe() else ""
 
     def apply(self, net: Network, steps: int) -> None:
         net.body.requires_grad_(False)

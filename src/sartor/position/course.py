@@ -13,7 +13,7 @@ from sartor.position.confirm import confirm, probes
 from sartor.position.costs import Limits, measure_finished, measure_untrained
 from sartor.position.entry import Entry
 from sartor.position.floor import floor
-from sartor.position.ground import Ground, backbones, feel
+from sartor.position.ground import Ground, feel, views
 from sartor.position.race import race
 
 RACE_SHARE = 0.45
@@ -45,16 +45,15 @@ def course(ground: Ground, entries: list[Entry], limits: Limits, log: Log) -> It
 
 
 def _triage(ground: Ground, entries: list[Entry]) -> Iterator[Progress]:
-    """One cached feature pass per backbone; every candidate of the backbone starts from the head it gives."""
+    """One cached feature pass per view; every candidate that shares it starts from the head it gives."""
     waiting = [e for e in entries if e.network and e.status == "waiting"]
-    for spelled, candidate in backbones([e.candidate for e in waiting]).items():
-        assert candidate.recipe is not None
-        yield Progress("triage", 0, 1, ground.budget.left, f"frozen features of {spelled}")
+    for view, recipe in views([e.candidate for e in waiting]).items():
+        yield Progress("triage", 0, 1, ground.budget.left, f"frozen features of {view}")
         try:
-            ground.bases[spelled] = feel(ground, candidate.recipe.backbone, candidate.recipe, FEEL_SHARE)
+            ground.bases[view] = feel(ground, recipe, FEEL_SHARE)
         except SartorError as error:
             for entry in waiting:
-                if entry.candidate.recipe is not None and entry.candidate.recipe.backbone.spelled() == spelled:
+                if entry.candidate.recipe is not None and entry.candidate.recipe.view() == view:
                     entry.out("failed", error.message)
     yield from probes(ground, entries)
 

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sartor.backbone import Backbone
 from sartor.batch import Batch
 from sartor.data.rows import Rows
 from sartor.data.split import Split
@@ -57,11 +56,12 @@ class Ground:
     budget: Budget
     seed: int
     bases: dict[str, Base] = field(default_factory=dict)
+    """By the view of a recipe: one for each backbone, and one more for each other way of reading it."""
     prefixes: PrefixCache = field(default_factory=PrefixCache)
     record: Callable[[dict[str, Any]], None] = lambda event: None
 
     def base(self, recipe: Recipe) -> Base:
-        return self.bases[recipe.backbone.spelled()]
+        return self.bases[recipe.view()]
 
     def glance(self) -> Rows:
         """The held-out rows of the race: a seeded sample of the validation part, the same for every candidate."""
@@ -89,14 +89,24 @@ def backbones(candidates: list[Candidate]) -> dict[str, Candidate]:
     return found
 
 
-def feel(ground: Ground, backbone: Backbone, recipe: Recipe, share: float) -> Base:
+def views(candidates: list[Candidate]) -> dict[str, Recipe]:
+    """View -> the recipe of the first candidate that has it."""
+    found: dict[str, Recipe] = {}
+    for recipe in (c.recipe for c in candidates if c.recipe is not None):
+        found.setdefault(recipe.view(), recipe)
+    return found
+
+
+def feel(ground: Ground, recipe: Recipe, share: float) -> Base:
     """Encode both parts and pass the training part through the frozen body, once for every candidate that will use it.
 
     `share` of the time left bounds the pass: of a large training part only as many rows as that allows are used for the
     head, which is said in the candidate's reason.
     """
     began = time.perf_counter()
-    body = backbone.build(ground.task.layout).eval().to(place())
+    body = recipe.backbone.build(ground.task.layout)
+    recipe.method.read(body)
+    body.eval().to(place())
     train = ground.task.encode(ground.split.train, body)
     validation = ground.task.encode(ground.split.validation, body)
     precision = resolve(recipe.plan.precision)
