@@ -192,7 +192,7 @@ def test_an_update_that_reaches_no_moving_weight_is_refused(tiny_encoder: Path) 
     from sartor.part import part
 
     made = recipe(tiny_encoder, ROWS, "full:unfreeze_ratio=1", max_steps=4)
-    made = replace(made, objective=part("objectives", "supervised_contrastive")).settled()  # type: ignore[arg-type]
+    made = replace(made, objective=part("objectives", "cosine_pairs")).settled()  # type: ignore[arg-type]
     run, encoded = begun(made, ROWS)
     with pytest.raises(BadInput) as raised:
         next(steps(run, encoded))

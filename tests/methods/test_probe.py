@@ -15,8 +15,8 @@ from sartor.engine.heads import solve_logistic
 from sartor.engine.train import headed, prepare, restore_best, train
 from sartor.errors import BadInput
 from sartor.part import part
-from sartor.position.ground import views
 from sartor.position.entry import Candidate
+from sartor.position.ground import views
 from sartor.saving import is_changed, reopen
 from text_samples import labelled, measured, tagged
 from tiny_runs import begun, examples, recipe, same_bits, steps, weights

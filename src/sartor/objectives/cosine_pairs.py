@@ -1,10 +1,11 @@
-"""Supervised contrastive learning: classes draw together, and apart (Khosla et al. 2020, arXiv 2004.11362).
+"""All pairs of a batch: rows of one class point the same way, rows of different classes at right angles.
 
-    s_ij = cos(f_i, f_j) / τ        loss_i = − Σ_j w_ij log( e^s_ij / Σ_{k ≠ i} e^s_ik )        w_ij = m_ij / Σ_k m_ik
+    loss = ½ mean over like pairs (cos(f_i, f_j) − m_ij)²  +  ½ mean over other pairs cos(f_i, f_j)²
 
 m_ij is 1 where i and j have the same class, and the share of their classes in common where rows have several (Jaccard).
-Every row of a pass meets every other one: B rows are B (B - 1) pairs for B forward passes. SetFit (Tunstall et al.
-2022, arXiv 2209.11055) lists pairs instead and passes both rows of each through the network.
+It is the loss of SetFit (Tunstall et al. 2022, arXiv 2209.11055), whose list of pairs grows as the square of the rows
+and passes both rows of each through the network. Here every row of a pass meets every other one: B rows are B (B - 1)
+pairs for B forward passes, like and unlike ones with equal weight.
 
 Legend: N rows, B batch, D width, K classes.
 """
@@ -15,7 +16,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from sartor.data.rows import Kind
-from sartor.errors import BadInput
 from sartor.objective import Objective
 
 if TYPE_CHECKING:
@@ -28,24 +28,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SupervisedContrastive(Objective):
+class CosinePairs(Objective):
     """Move features, not the head, which is solved on them at every look and at the end."""
 
     predicts: ClassVar[frozenset[Kind]] = frozenset({"category", "boolean", "labels"})
-
-    temperature: float = 0.1
-    """τ: how much the nearest rows count for more."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.temperature <= 10:
-            fix = "give one above 0 and at most 10"
-            raise BadInput("VALUE_RANGE", f"supervised_contrastive.temperature is {self.temperature:g}", fix=fix)
 
     def __call__(self, net: Network, task: Task, batch: Batch) -> Tensor:
         from torch.nn.functional import normalize
 
         features = normalize(net(batch, "features"), dim=-1)  # (B, D)
-        return attraction(features, alike(_membership(task, batch).to(features.device)), self.temperature)
+        return apart(features, alike(_membership(task, batch).to(features.device)))
 
     def plan(self, plan: Plan) -> Plan:
         return replace(plan, head_end="solved")
@@ -59,21 +51,20 @@ class SupervisedContrastive(Objective):
 
 
 def alike(known: Tensor) -> Tensor:
-    """(B, K) membership -> (B, B) the share of their classes that two rows have in common; a row is not like itself."""
+    """(B, K) membership -> (B, B) the share of their classes that two rows have in common."""
     both = known @ known.T
     either = known.sum(1)[:, None] + known.sum(1)[None, :] - both
-    return (both / either.clamp_min(1.0)).fill_diagonal_(0.0)
+    return both / either.clamp_min(1.0)
 
 
-def attraction(features: Tensor, likeness: Tensor, temperature: float) -> Tensor:
-    """(B,) the loss of every row among the others; 0 for a row that is like none of them. `features` of unit length."""
+def apart(features: Tensor, likeness: Tensor) -> Tensor:
+    """(B,) each row's share of the loss, so that their mean is the loss. `features` of unit length."""
     import torch
 
-    itself = torch.eye(len(features), dtype=torch.bool, device=features.device)
-    scores = (features @ features.T / temperature).masked_fill(itself, -torch.inf)
-    gained = scores.log_softmax(-1).masked_fill(itself, 0.0)
-    total = likeness.sum(1)
-    found: Tensor = -(likeness * gained).sum(1) / total.clamp_min(1e-9)
+    others = ~torch.eye(len(features), dtype=torch.bool, device=features.device)
+    like, unlike = ((others & kind).to(features.dtype) for kind in (likeness > 0, likeness == 0))
+    weights = like / like.sum().clamp_min(1) + unlike / unlike.sum().clamp_min(1)
+    found: Tensor = (weights * (features @ features.T - likeness) ** 2).sum(1) * (len(features) / 2)
     return found
 
 
