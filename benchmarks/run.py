@@ -178,6 +178,15 @@ def multitask(asked: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def fewshot(asked: dict[str, Any]) -> dict[str, Any]:
+    """Methods on a few rows of each class, over random draws of them."""
+    import fewshot as few_rows
+
+    found = few_rows.fewshot(asked)
+    print(few_rows.table(found))
+    return found
+
+
 KINDS = {
     "startup": startup,
     "position": position,
@@ -186,8 +195,9 @@ KINDS = {
     "methods": methods,
     "method_costs": method_costs,
     "multitask": multitask,
+    "fewshot": fewshot,
 }
-TABLED = ("engine", "audit", "methods", "method_costs", "multitask")
+TABLED = ("engine", "audit", "methods", "method_costs", "multitask", "fewshot")
 """Kinds that print a table of their own; the numbers behind it are in the results file."""
 
 if __name__ == "__main__":

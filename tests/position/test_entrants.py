@@ -10,7 +10,7 @@ from sartor.data.rows import Column, Schema
 from sartor.errors import BadInput
 from sartor.part import names
 from sartor.position.entrants import enter, families, refuse_unfit, with_seed
-from text_samples import labelled, task_of
+from text_samples import labelled, measured, task_of
 
 ROWS = labelled(60)
 TASK = task_of(ROWS)
@@ -19,8 +19,26 @@ TASK = task_of(ROWS)
 def test_the_shelf_has_twelve_candidates_of_six_families() -> None:
     found = enter(TASK, ROWS.schema, None, {})
     assert len(found) >= 12
-    assert (
-        {c.family for c in found} == set(families()) == {"embedding_knn", "full", "lora", "majority", "probe", "tfidf"}
+    known = {"contrastive", "embedding_knn", "full", "lora", "majority", "probe", "tfidf"}
+    assert {c.family for c in found} == set(families()) == known
+
+
+def test_contrastive_tuning_enters_by_itself_only_where_rows_are_few() -> None:
+    few, many = (enter(TASK, ROWS.schema, None, {}, rows) for rows in (500, 501))
+    assert {c.family for c in few} - {c.family for c in many} == {"contrastive"}
+    assert {c.family for c in enter(TASK, ROWS.schema, ["contrastive"], {}, 501)} == {"contrastive"}
+    assert {c.recipe.objective.name for c in few if c.recipe is not None} == {"supervised", "cosine_pairs"}
+
+
+def test_an_objective_that_needs_classes_does_not_enter_for_numbers() -> None:
+    rows = measured(60)
+    task = task_of(rows)
+    assert "contrastive" not in {c.family for c in enter(task, rows.schema, None, {})}
+    with pytest.raises(BadInput) as caught:
+        enter(task, rows.schema, ["minilm+contrastive"], {})
+    assert caught.value.sentence() == (
+        "error[CANDIDATE_TASK]: 'minilm + contrastive' cannot answer what regression asks. "
+        "Fix: leave it out, or name one of: contrastive, embedding_knn, full, lora, majority, probe, tfidf."
     )
 
 
@@ -42,7 +60,7 @@ def test_plan_settings_reach_every_recipe_and_rates_stay() -> None:
         (
             "tfdif",
             "error[CANDIDATE_UNKNOWN]: no candidate is called 'tfdif'. Fix: did you mean 'tfidf'? "
-            "Known: embedding_knn, full, lora, majority, probe, tfidf; or write backbone+method, such as "
+            "Known: contrastive, embedding_knn, full, lora, majority, probe, tfidf; or write backbone+method, such as "
             "minilm+lora:r=8@5e-4.",
         ),
         (

@@ -25,13 +25,16 @@ def families() -> list[str]:
     return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
 
 
-def enter(task: Task, schema: Schema, wanted: Sequence[str] | None, plan: Mapping[str, Any]) -> list[Candidate]:
-    """The candidates of a course. `plan` overrides what the files say, except the learning rates they race.
+def enter(
+    task: Task, schema: Schema, wanted: Sequence[str] | None, plan: Mapping[str, Any], rows: int = 0
+) -> list[Candidate]:
+    """The candidates of a course over `rows` training rows. `plan` overrides what the files say, except the learning
+    rates they race. A family whose file says `most_rows` enters by itself only where there are no more.
 
     A wanted candidate is a family's name, a baseline (`tfidf`), or `backbone+method`, with `@rate` where one is meant.
     """
     found: list[Candidate] = []
-    for name in wanted or families():
+    for name in wanted or [name for name in families() if rows <= _read(name).get("most_rows", rows)]:
         made = _family(name, task, plan) if name in families() else [_spelled(name, task, plan)]
         found += [c for c in made if _fits(c, task, schema, strict=bool(wanted))]
     seen: dict[str, Candidate] = {c.name: c for c in found}
@@ -45,11 +48,16 @@ def enter(task: Task, schema: Schema, wanted: Sequence[str] | None, plan: Mappin
     return list(seen.values())
 
 
-def _family(name: str, task: Task, plan: Mapping[str, Any]) -> Iterator[Candidate]:
+def _read(family: str) -> dict[str, Any]:
     import yaml
 
-    text = importlib.resources.files("sartor.candidates").joinpath(f"{name}.yaml").read_text("utf-8")
-    value = yaml.safe_load(text)
+    text = importlib.resources.files("sartor.candidates").joinpath(f"{family}.yaml").read_text("utf-8")
+    found: dict[str, Any] = yaml.safe_load(text)
+    return found
+
+
+def _family(name: str, task: Task, plan: Mapping[str, Any]) -> Iterator[Candidate]:
+    value = _read(name)
     if "baseline" in value:
         made = cast(Baseline, parts.part("baselines", value["baseline"]))
         yield Candidate(made.spelled(), name, baseline=made)

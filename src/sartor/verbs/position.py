@@ -93,7 +93,8 @@ def position(
     seconds = duration(budget)
     from sartor.position.entrants import enter, refuse_unfit
 
-    entrants = enter(opening.task, opening.split.train.schema, candidates, plan or {})
+    train = opening.split.train
+    entrants = enter(opening.task, train.schema, candidates, plan or {}, len(train))
     if candidates:
         refuse_unfit(entrants)
     opening = aware(opening, [c.recipe.backbone for c in entrants if c.recipe is not None])
