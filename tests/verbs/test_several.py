@@ -235,7 +235,7 @@ def test_candidates_for_several_tasks_are_raced(tiny_encoder: Path, tmp_path: Pa
         rows,
         task="multitask",
         target="label",
-        budget=40.0,
+        budget=15.0,
         candidates=racing,
         plan={"max_steps": 6},
         out=tmp_path / "run",
