@@ -69,14 +69,6 @@ def together(asked: dict[str, Any]) -> dict[str, Any]:
         for name, way in sides if seed % 2 == 0 else reversed(sides):
             made = _alone(sets, asked, seed) if way is None else [_joint(sets, asked, way, seed)]
             found[name].append(made)
-            best = [f"{one.best}/{one.steps}" for one in made]
-            said = {task: round(100 * float(right.mean()), 2) for one in made for task, right in one.right.items()}
-            took = sum(one.cpu_seconds for one in made)
-            print(
-                f"seed {seed} {name}: {said}, best at {', '.join(best)}, {took:.0f} CPU seconds",
-                file=sys.stderr,
-                flush=True,
-            )
     return {
         **asked,
         "load_average": os.getloadavg(),
@@ -124,7 +116,10 @@ def _trained(
     facts = recipe.objective.facts(run.net, task) if run.net.beside is not None else {}
     moved = sum(w.numel() for w in run.net.trainable().values())
     best = min(run.losses, key=lambda known: known[1])[0]
-    return Trained(dict(_right(run, sets)), seconds, spent, run.done, best, _served(run.net), moved, facts)
+    right = dict(_right(run, sets))
+    said = {name: round(100 * float(found.mean()), 2) for name, found in right.items()}
+    print(f"  seed {seed}: {said}, best at {best} of {run.done}, {spent:.0f} CPU s", file=sys.stderr, flush=True)
+    return Trained(right, seconds, spent, run.done, best, _served(run.net), moved, facts)
 
 
 def _served(net: Network) -> int:
