@@ -126,7 +126,7 @@ class AdamW(torch.optim.Optimizer):
         weights = [w for group in self.param_groups for w in group["params"]]
         for place, kept in state_dict["state"].items():
             weight = weights[place]
-            self.state[weight] = {name: like(value.clone(), weight) for name, value in kept.items()}
+            self.state[weight] = {name: like(_laid_out(value, weight), weight) for name, value in kept.items()}
 
     def _moving(self) -> list[Any]:
         return [w for group in self.param_groups for w in group["params"] if w.grad is not None]
@@ -253,6 +253,13 @@ class AdamW(torch.optim.Optimizer):
 
 def _pieces(weight: Tensor) -> tuple[Tensor, ...]:
     return torch.split(weight.view(-1), PIECE)
+
+
+def _laid_out(value: Tensor, weight: Tensor) -> Tensor:
+    """A copy that lies in memory as the weight does (channels last, for convolutions): an update goes through both as
+    they lie."""
+    last = weight.dim() == value.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)
+    return value.clone(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 def _square(narrow: Tensor) -> float:

@@ -238,10 +238,10 @@ def accumulate(run: Run) -> None:
         run.state.optimizer.settle(unread=False)
     run.averaged += 1
     share = (RECENT + 1) / (run.averaged + RECENT)
-    for name, weight in run.net.trainable().items():
+    for name, weight in run.net.changing().items():
         if name in run.average:
             run.average[name].lerp_(weight, share)
-        else:
+        elif weight.is_floating_point():  # the statistics of norms over the batch belong to the weights they come from
             run.average[name] = weight.detach().clone()
 
 
@@ -251,7 +251,7 @@ def averaged(run: Run) -> Iterator[None]:
     if not run.average:
         yield
         return
-    now = {name: w.detach().clone() for name, w in run.net.trainable().items()}
+    now = {name: w.detach().clone() for name, w in run.net.changing().items()}
     _put(run, run.average)
     try:
         yield
