@@ -55,7 +55,9 @@ _RUN = (
     Setting("task", spelled("tasks"), "PART", "classification", "What is predicted; guessed from the target."),
     Setting("backbone", spelled("backbones"), "PART", "minilm", "Which network (sartor show backbones)."),
     Setting("method", spelled("methods"), "PART", "lora:r=16", "Which weights move (sartor show methods)."),
-    Setting("objective", spelled("objectives"), "PART", "supervised", "What the gradient descends; by default the method's."),
+    Setting(
+        "objective", spelled("objectives"), "PART", "supervised", "What the gradient descends; else the method's own."
+    ),
     Setting(
         "save",
         one_of("merged", "changed"),

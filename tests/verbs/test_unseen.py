@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from conftest import Sartor
 from sartor import training
 from sartor.bundle import Bundle
 from sartor.data.hints import Hints
@@ -141,7 +140,7 @@ def test_check_says_how_it_would_be_parted() -> None:
     assert [p.code for p in few.problems if p.severity == "error"] == ["FEWSHOT_WAYS"]
 
 
-def test_on_the_command_line(sartor: Sartor, tiny_encoder: Path, tmp_path: Path) -> None:
+def test_on_the_command_line(sartor: Any, tiny_encoder: Path, tmp_path: Path) -> None:
     frame(personal(144)).to_csv(tmp_path / "likes.csv", index=False)
     backbone = f"encoder:path={tiny_encoder},pooling=mean"
     words = ["finetune", "likes.csv", "--target", "label", "--group", "reader", "--backbone", backbone]
