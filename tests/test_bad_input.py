@@ -298,7 +298,7 @@ def test_a_corrupt_bundle(sartor: Run, tree: Run, bundle: str, verb: str, name: 
     spoil(Path(bundle))
     Path("d.csv").write_text(table(), "utf-8")
     before = tree()
-    refused(sartor(*(("show", bundle) if verb == "show" else words_of(verb, "d.csv"))), codes)
+    refused(sartor(*(("show", f"./{bundle}") if verb == "show" else words_of(verb, "d.csv"))), codes)
     assert tree() == before
 
 

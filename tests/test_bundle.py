@@ -64,6 +64,8 @@ def plain(folder: Path, texts: list[str], pairs: list[str] | None = None) -> tor
 @pytest.mark.parametrize("method", names("methods"))
 def test_plain_transformers_says_the_same(kind: str, method: str, tiny_encoder: Path, tmp_path: Path) -> None:
     rows = SAMPLES[kind](40, 0)
+    if method == "contrastive" and kind == "number":
+        pytest.skip("contrastive tuning learns from classes")
     folder = made(tmp_path / "bundle", tiny_encoder, rows, method)
     opened = Bundle.load(folder)
     if is_changed(folder):
@@ -152,7 +154,7 @@ def test_a_bundle_holds_its_recipe_its_schema_and_its_card(kept: Path) -> None:
     assert opened.card == {"scores": 1.5}
     assert opened.schema == labelled(40).schema
     assert opened.task == task_of(labelled(40))
-    assert opened.recipe["method"] == {"part": "probe"}
+    assert opened.recipe["method"]["part"] == "probe"
     assert (kept / "README.md").read_text("utf-8") == "# card\n"
     assert not [f.name for f in kept.rglob("*") if f.suffix in (".bin", ".pt", ".pkl", ".py")]
 

@@ -218,7 +218,7 @@ SENTENCES = {
     ("finetune", "x", "--method", "lroa"): "error[PART_UNKNOWN]: --method: no method is called 'lroa'. "
     "Fix: did you mean 'lora'? Known: ",
     ("finetune", "x", "--method", "lora:rr=8"): "error[PART_SETTING]: --method: lora has no setting 'rr'. "
-    "Fix: did you mean 'r'? Known: last, lora_alpha, lora_dropout, r, target_modules.",
+    "Fix: did you mean 'r'? Known: last, lora_alpha, lora_dropout, r, target_modules, use_dora, use_rslora.",
     ("finetune", "x", "--method", "lora:r=big"): "error[VALUE]: --method: lora.r is 'big', not a whole number. "
     "Fix: write it in digits, such as 16.",
     ("finetune", "x", "--backbone", "minilmm"): "error[PART_UNKNOWN]: --backbone: no backbone is called 'minilmm'. "

@@ -68,6 +68,8 @@ def test_settings_are_cast_by_their_annotations() -> None:
         "lora_dropout": 0.0,
         "target_modules": ["query", "value"],
         "last": None,
+        "use_rslora": False,
+        "use_dora": False,
     }
     assert made.spelled() == "lora:r=4,lora_alpha=8,target_modules=query+value"
 
@@ -168,18 +170,19 @@ def test_a_wrong_value_is_one_sentence(kind: object, text: str, said: str) -> No
             "methods",
             "lora:rank=4",
             "error[PART_SETTING]: lora has no setting 'rank'. "
-            "Fix: known: last, lora_alpha, lora_dropout, r, target_modules.",
+            "Fix: known: last, lora_alpha, lora_dropout, r, target_modules, use_dora, use_rslora.",
         ),
         (
             "methods",
             "lora:lora_alhpa=4",
             "error[PART_SETTING]: lora has no setting 'lora_alhpa'. "
-            "Fix: did you mean 'lora_alpha'? Known: last, lora_alpha, lora_dropout, r, target_modules.",
+            "Fix: did you mean 'lora_alpha'? Known: last, lora_alpha, lora_dropout, r, target_modules, use_dora, "
+            "use_rslora.",
         ),
         (
             "methods",
             "full:r=4",
-            "error[PART_SETTING]: full has no setting 'r'. Fix: full has no settings; leave it out.",
+            "error[PART_SETTING]: full has no setting 'r'. Fix: known: last, layer_decay, unfreeze_ratio.",
         ),
         (
             "methods",
