@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +17,7 @@ import pytest
 from sartor.data import hub
 from sartor.data.hints import Hints
 from sartor.data.read import read
-from sartor.errors import BadEnvironment
+from sartor.errors import BadEnvironment, BadInput
 
 Refusal = Callable[..., str]
 ACCEPTED = (
@@ -156,3 +157,34 @@ def test_an_arrow_object_of_another_library() -> None:
 def test_the_ignored_column_may_hold_bytes() -> None:
     rows = read([{"text": "a b", "label": "x", "raw": b"\x80"}], Hints(ignore=("raw",)))
     assert rows.schema.inputs == ("text",)
+
+
+def test_pictures_that_a_program_made_are_images() -> None:
+    from PIL import Image
+
+    from sartor.data.pictures import opened
+
+    made = [np.full((6, 5, 3), i, dtype=np.uint8) for i in range(4)]
+    given = {"arrays": made, "Pillow": [Image.fromarray(p) for p in made], "grey": [p[:, :, 0] for p in made]}
+    for pictures in given.values():
+        rows = read([{"image": p, "label": "ab"[i % 2]} for i, p in enumerate(pictures)])
+        assert rows.schema.kind("image") == "image"
+        assert [np.asarray(opened(m)).tolist() for m in rows.column("image")] == [p.tolist() for p in made]
+    with pytest.raises(BadInput) as raised:
+        read([{"image": np.zeros((6, 5)), "label": "a"}, {"image": np.zeros((6, 5)), "label": "b"}])
+    assert str(raised.value) == (
+        "error[IMG_ARRAY]: 'image 1' is a picture of shape (6, 5) and type float64. "
+        "Fix: give bytes (uint8), (height, width) or (height, width, 3)."
+    )
+
+
+def test_images_of_a_dataset_stay_as_they_are_stored() -> None:
+    datasets = pytest.importorskip("datasets")
+    from image_samples import SHAPES, encoded, picture
+
+    stored = [encoded(picture(s, np.random.default_rng(0))) for s in SHAPES]
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=list(SHAPES))})
+    held = {"image": [{"bytes": b, "path": None} for b in stored], "label": [0, 1, 2]}
+    rows = read(datasets.Dataset.from_dict(held, features=features))
+    assert [m.read() for m in rows.column("image")] == stored
+    assert rows.column("label") == list(SHAPES)

@@ -22,6 +22,8 @@ from sartor.errors import BadInput
 PARTS = ("train", "val", "valid", "validation", "dev", "test")
 SINGULAR = {"images": "image", "labels": "label"}
 CHANNELS = (3, 4)
+PLAIN = ("L", "RGB", "RGBA")
+"""Modes of Pillow's whose arrays are bytes."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,17 @@ class Drawn:
         out = io.BytesIO()
         pictures.pillow().fromarray(self.pixels).save(out, "PNG", compress_level=1)
         return out.getvalue()
+
+
+def drawn(value: Any, name: str) -> Media:
+    """A picture that a program made: an array of bytes, or an image of Pillow's."""
+    pixels = np.asarray(value if isinstance(value, np.ndarray) or value.mode in PLAIN else value.convert("RGB"))
+    grey = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in CHANNELS)
+    if pixels.dtype != np.uint8 or not grey:
+        said = f"'{name}' is a picture of shape {pixels.shape} and type {pixels.dtype}"
+        fix = "give bytes (uint8), (height, width) or (height, width, 3)"
+        raise BadInput("IMG_ARRAY", said, fix=fix)
+    return Media(name, Drawn(pixels))
 
 
 def read(path: Path, source: str, part: str) -> Table:

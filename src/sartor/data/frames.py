@@ -47,7 +47,18 @@ def _from_pandas(frame: Any) -> Table:
         column = frame.iloc[:, i]
         present = column.notna().tolist()
         columns[name] = [v if there else None for v, there in zip(column.tolist(), present, strict=True)]
-    return numbered("DataFrame", columns)
+    return numbered("DataFrame", {name: _held(name, values) for name, values in columns.items()})
+
+
+def _held(name: str, values: list[Any]) -> list[Any]:
+    """A column of pictures that a program made (Pillow's or arrays of bytes) as media; any other as it is."""
+    first = next((v for v in values if v is not None), None)
+    made = type(first).__module__.split(".")[0]
+    if made != "PIL" and not (made == "numpy" and getattr(first, "ndim", 0) > 1):
+        return values
+    from sartor.data.arrays import drawn
+
+    return [None if v is None else drawn(v, f"{name} {i + 1}") for i, v in enumerate(values)]
 
 
 def from_dataset(dataset: Any, source: str) -> Table:
@@ -63,6 +74,9 @@ def from_dataset(dataset: Any, source: str) -> Table:
     if len(dataset) == 0:
         raise BadInput("DATA_NO_ROWS", "the dataset has no rows", fix="add rows", where=source)
     plain = dataset.with_format(None)
+    for name, feature in plain.features.items():
+        if getattr(feature, "decode", False):  # images and sounds come as they are stored, and are read here
+            plain = plain.cast_column(name, type(feature)(decode=False))
     names = {c: getattr(plain.features[c], "names", None) for c in plain.column_names}
     columns = {c: list(plain[c]) for c in plain.column_names}
     return numbered(source, {c: _named(values, names[c]) for c, values in columns.items()})
@@ -84,4 +98,4 @@ def _from_dicts(rows: Sequence[Any]) -> Table:
             message = f"the row has the type {type(row).__name__}, not dict"
             raise BadInput("DATA_FORMAT", message, fix="give dicts of column name to value", where=f"rows:{i + 1}")
         names.update(dict.fromkeys(map(str, row)))
-    return numbered("rows", {name: [row.get(name) for row in rows] for name in names})
+    return numbered("rows", {name: _held(name, [row.get(name) for row in rows]) for name in names})
