@@ -187,7 +187,17 @@ def fewshot(asked: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def images(asked: dict[str, Any]) -> dict[str, Any]:
+    """Image networks beside what pixels alone give."""
+    import images as beside_pixels
+
+    found = beside_pixels.images(asked)
+    print(beside_pixels.table(found))
+    return found
+
+
 KINDS = {
+    "images": images,
     "startup": startup,
     "position": position,
     "engine": engine,
@@ -197,7 +207,7 @@ KINDS = {
     "multitask": multitask,
     "fewshot": fewshot,
 }
-TABLED = ("engine", "audit", "methods", "method_costs", "multitask", "fewshot")
+TABLED = ("images", "engine", "audit", "methods", "method_costs", "multitask", "fewshot")
 """Kinds that print a table of their own; the numbers behind it are in the results file."""
 
 if __name__ == "__main__":
