@@ -22,7 +22,7 @@ from sartor.data.hints import Hints
 from sartor.measuring import intervals
 from sartor.opening import Opening, open_data
 from sartor.part import part
-from sartor.position.intervals import wilson
+from sartor.position.intervals import proportion
 from sartor.predictions import Predictions
 
 
@@ -78,7 +78,7 @@ def _threshold(opening: Opening, said: Mapping[str, Predictions], specificity: f
     out: dict[str, Any] = {"specificity_on_validation": specificity, "threshold": cut}
     sick, well = p["test"][truth["test"]] > cut, p["test"][~truth["test"]] <= cut
     for name, right in (("sensitivity", sick), ("specificity", well)):
-        found = wilson(int(right.sum()), len(right))
+        found = proportion(int(right.sum()), len(right))
         out[name] = {"value": float(right.mean()), "low": found.low, "high": found.high, "n": len(right)}
     return dict(_rounded(out))
 
@@ -97,11 +97,12 @@ def _rounded(value: Any) -> Any:
     return [_rounded(inner) for inner in value] if isinstance(value, list) else value
 
 
-def table(
-    found: Mapping[str, Any], metrics: Sequence[str] = ("accuracy", "auc", "log_loss", "calibration_error")
-) -> str:
+METRICS = ("accuracy", "auc", "log_loss", "calibration_error")
+
+
+def table(found: Mapping[str, Any]) -> str:
     """The candidates for people."""
-    return "\n".join(_line(one, metrics) for one in found["candidates"])
+    return "\n".join(_line(one, METRICS) for one in found["candidates"])
 
 
 def _line(one: Mapping[str, Any], metrics: Sequence[str]) -> str:
