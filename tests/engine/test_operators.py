@@ -173,3 +173,23 @@ def test_a_tables_gradient_has_the_rows_that_were_read(padding: int | None) -> N
     assert heard == [[1, 3, 7, 39]]
     assert table.weight.grad is not None and table.weight.grad.is_sparse
     torch.testing.assert_close(table.weight.grad.to_dense(), expected)
+
+
+def test_convolutions_work_in_bf16_and_their_gradients_in_32_bits() -> None:
+    torch.manual_seed(0)
+    body, other = nn.Conv2d(3, 5, 3, padding=1), nn.Conv2d(3, 5, 3, padding=1)
+    x = torch.randn(2, 3, 8, 8)
+    exact = body(x)
+    exact.square().sum().backward()
+    expected, body.weight.grad = body.weight.grad, None
+    with Operators(body, "bf16"):
+        narrow = body(x)
+        assert narrow.dtype == torch.bfloat16
+        assert other(x).dtype == torch.float32
+    torch.testing.assert_close(narrow.float(), exact, rtol=2e-2, atol=2e-2)
+    narrow.float().square().sum().backward()
+    assert body.weight.grad is not None and expected is not None
+    assert body.weight.grad.dtype == torch.float32
+    torch.testing.assert_close(body.weight.grad, expected, rtol=5e-2, atol=0.2)
+    with Operators(body, "fp32"):
+        assert torch.equal(body(x), exact)
