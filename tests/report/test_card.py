@@ -55,6 +55,13 @@ def test_front_matter_is_what_the_hub_reads() -> None:
     assert result["metrics"] == [{"type": "accuracy", "name": "Accuracy", "value": 0.9258}]
 
 
+@pytest.mark.parametrize("part", [{"backbone": {"part": "convnet"}}, {"baseline": {"part": "pixels"}}])
+def test_what_reads_images_is_called_so(part: dict[str, Any]) -> None:
+    read = front(card({**INFO, "recipe": {"task": {"part": "classification"}, **part}}))
+    assert read["pipeline_tag"] == "image-classification"
+    assert read["model-index"][0]["results"][0]["task"] == {"type": "image-classification"}
+
+
 def test_sections_tell_what_was_measured_and_what_was_not() -> None:
     text = card(INFO)
     assert "| Accuracy | 92.6% [91.0, 93.9] | 93.0% |" in text

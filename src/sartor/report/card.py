@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sartor import part as parts
 from sartor.report.plain import shown
 from sartor.report.quantities import COSTS, NOT_MEASURED, count, finite, quantity, spread
 
@@ -41,7 +42,7 @@ def metadata(info: Info) -> dict[str, Any]:
     """The front matter as plain values; YAML's own writer quotes whatever needs it."""
     task = _part_name(info, "task")
     made: dict[str, Any] = {"library_name": _library(info)}
-    made |= {"pipeline_tag": _PIPELINES[task]} if task in _PIPELINES else {}
+    made |= {"pipeline_tag": _pipeline(info, task)} if task in _PIPELINES else {}
     model, data = _base_model(info), (info.get("data") or {}).get("source")
     made |= {"base_model": model} if model else {}
     made |= {"datasets": [data[3:]]} if isinstance(data, str) and data.startswith("hf:") and _hub(data[3:]) else {}
@@ -54,15 +55,32 @@ def metadata(info: Info) -> dict[str, Any]:
 def _index(info: Info, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The results by data set; of a model for several tasks, each one's."""
     source = shown((info.get("data") or {}).get("source") or "unknown", 100)
-    found = [_result(_part_name(info, "task"), source, results)]
+    found = [_result(_pipeline(info, _part_name(info, "task")), source, results)]
     for name, told in (info.get("tasks") or {}).items():
-        found.append(_result(shown(told.get("task") or "", 60), shown(name, 100), _measured(told)))
+        task = _pipeline(info, shown(told.get("task") or "", 60))
+        found.append(_result(task, shown(name, 100), _measured(told)))
     return {"name": title(info), "results": found}
 
 
 def _result(task: str, source: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     dataset = {"name": source, "type": source, "split": "test"}
-    return {"task": {"type": _PIPELINES.get(task, task or "other")}, "dataset": dataset, "metrics": list(results)}
+    return {"task": {"type": task or "other"}, "dataset": dataset, "metrics": list(results)}
+
+
+def _pipeline(info: Info, task: str) -> str:
+    """What transformers calls a pipeline of such models: the name is by what the model reads."""
+    tag = _PIPELINES.get(task, task)
+    return tag.replace("text-", "image-") if _reads(info) == {"image"} else tag
+
+
+def _reads(info: Info) -> frozenset[str]:
+    """The kinds of column that the part behind the answers says it reads; none where it is somebody's own."""
+    for shelf in ("backbone", "baseline"):
+        name = _part_name(info, shelf)
+        if name in parts.names(f"{shelf}s"):
+            found: Any = getattr(parts.part_class(f"{shelf}s", name), "reads", None)
+            return found if isinstance(found, frozenset) else frozenset()
+    return frozenset()
 
 
 def _measured(info: Info) -> list[dict[str, Any]]:
