@@ -24,6 +24,12 @@ def test_a_forest_knows_shapes_that_stand_anywhere_better_than_chance() -> None:
     assert task.score(found, test).metrics["accuracy"] > 0.5
 
 
+def test_of_many_rows_some_are_drawn() -> None:
+    rows = shaded(30)
+    fitted = Pixels(side=4, most_rows=12).fit(task_of(rows), rows)
+    assert fitted.state().values["rows"] == 12
+
+
 def test_values_that_never_change_count_for_nothing() -> None:
     x = np.array([[1, 5, 0], [3, 5, 0]], dtype=np.float32)
     assert View.of(x).seen(x).tolist() == [[-1, 0, 0], [1, 0, 0]]

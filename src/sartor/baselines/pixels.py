@@ -42,25 +42,29 @@ class Pixels(Baseline):
     C: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2)
     """Candidates for the linear model's inverse penalty."""
     trees: int = 100
+    most_rows: int = 40_000
+    """Of more rows so many are drawn: the pixels of all lie in memory at once."""
 
     def __post_init__(self) -> None:
         if not self.C or min(self.C) <= 0:
             raise BadInput("VALUE_RANGE", f"pixels.C is {'+'.join(map(str, self.C))}", fix="give numbers above 0")
-        for name in ("side", "trees"):
-            if not 1 <= getattr(self, name) <= 1024:
+        for name, most in (("side", 1024), ("trees", 1024), ("most_rows", 10_000_000)):
+            if not 1 <= getattr(self, name) <= most:
                 said = f"pixels.{name} is {getattr(self, name)}"
-                raise BadInput("VALUE_RANGE", said, fix="give at least 1 and at most 1024")
+                raise BadInput("VALUE_RANGE", said, fix=f"give at least 1 and at most {most}")
 
     def fit(self, task: Task, rows: Rows, seed: int = 0) -> Fitted:
+        if len(rows) > self.most_rows:
+            rows = rows.take(np.sort(np.random.default_rng(seed).permutation(len(rows))[: self.most_rows]))
         target, x = Target.of(task), _values(rows, self.side)
         known = target.known(rows)
         if self.model == "forest":
             columns = known[:, None] if target.number else known
             share = 1 / 3 if target.number else "sqrt"
-            return OnPixels(target, self.side, forest.grow(x, columns, self.trees, share, 1, seed), {})
+            return OnPixels(target, self.side, forest.grow(x, columns, self.trees, share, 1, seed), {"rows": len(rows)})
         view = View.of(x)
         model, chosen = fit_linear(view.seen(x), known, target, self.C, seed)
-        return OnPixels(target, self.side, (view, model), {"C": chosen})
+        return OnPixels(target, self.side, (view, model), {"C": chosen, "rows": len(rows)})
 
     def restore(self, task: Task, state: State) -> Fitted:
         arrays = state.arrays
