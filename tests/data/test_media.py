@@ -93,6 +93,14 @@ def test_a_folder_of_images_without_classes_can_be_predicted_for(tmp_path: Path)
     assert "nothing says which column to predict" in sentence(lambda: read(str(tmp_path)))
 
 
+def test_one_image_can_be_predicted_for(tmp_path: Path) -> None:
+    (tmp_path / "cat.png").write_bytes(SOME[0])
+    rows = read(str(tmp_path / "cat.png"), serving=True)
+    assert contents(rows) == [SOME[0]]
+    (tmp_path / "empty.png").write_bytes(b"")
+    assert sentence(lambda: read(str(tmp_path / "empty.png"))).startswith("error[DATA_EMPTY]: ")
+
+
 def test_images_and_sounds_are_kept_apart(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(SOME[0])
     (tmp_path / "2.wav").write_bytes(b"RIFF")

@@ -27,6 +27,11 @@ def of_folder(path: Path, source: str) -> Table:
     return _table(sorted(filter(is_media, _below(path))), source, Folder(path))
 
 
+def of_file(path: Path, source: str) -> Table:
+    """One image or sound alone, to be answered."""
+    return _table([path.name], source, Folder(path.parent))
+
+
 def of_archive(path: Path, source: str) -> Table:
     """The images or sounds in a zip archive."""
     archive = Archive(path, source)

@@ -68,6 +68,8 @@ def _file(path: Path, source: str) -> Table:
     else:
         part = ""
     files.refuse_path(path, source)
+    if folders.is_media(path.name):
+        return folders.of_file(path, source)
     kind = files.format_of(path, source)
     if kind == "npz":
         return arrays.read(path, source, part)
