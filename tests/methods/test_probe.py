@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from image_samples import pictured
 from sartor.bundle import Bundle, save_network
 from sartor.engine.features import features, outputs
 from sartor.engine.heads import solve_logistic
@@ -17,11 +19,13 @@ from sartor.errors import BadInput
 from sartor.part import part
 from sartor.position.entry import Candidate
 from sartor.position.ground import views
+from sartor.recipe import Plan, Recipe
 from sartor.saving import is_changed, reopen
-from text_samples import labelled, measured, tagged
+from text_samples import labelled, measured, tagged, task_of
 from tiny_runs import begun, examples, recipe, same_bits, steps, weights
 
 ROWS, HELD = labelled(48), labelled(24, 1)
+IMAGES = pictured(16)
 LAYERS = ("concat", "mean", "mix")
 
 
@@ -146,6 +150,31 @@ def test_in_a_race_other_views_have_a_start_of_their_own(tiny_encoder: Path) -> 
         "probe:layer=concat",
         "probe:solver=ridge",
     ]
+
+
+def of_images(network: str, layer: str) -> Recipe:
+    parts: Any = {"backbone": part("backbones", network), "method": part("methods", f"probe:layer={layer}")}
+    parts |= {"task": task_of(IMAGES), "objective": part("objectives", "supervised")}
+    return Recipe(plan=Plan(precision="fp32", max_steps=2), **parts).settled()
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_it_reads_the_blocks_of_an_image_network_too(layer: str, tmp_path: Path) -> None:
+    made = of_images("vit:image_size=16,patch_size=8", layer)
+    run, _ = begun(made, IMAGES)
+    before = outputs(run.net, examples(made, IMAGES))
+    folder = save_network(tmp_path / "bundle", run.net, made, IMAGES.schema, {}, "# x\n")
+    torch.testing.assert_close(outputs(reopen(folder, made), examples(made, IMAGES)), before, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_blocks_that_narrow_are_refused(layer: str) -> None:
+    with pytest.raises(BadInput) as raised:
+        begun(of_images("convnet:size=tiny,image_size=32", layer), IMAGES)
+    assert str(raised.value) == (
+        "error[LEVELS_SHAPE]: the blocks of this network return values of different shapes. "
+        "Fix: read the last layer alone."
+    )
 
 
 def test_its_looks_leave_the_run_as_it_was(tiny_encoder: Path) -> None:
