@@ -196,6 +196,15 @@ def images(asked: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def meta(asked: dict[str, Any]) -> dict[str, Any]:
+    """Learning to learn: unseen sine waves, characters or intents, from a few examples of each."""
+    import unseen
+
+    found = unseen.unseen(asked)
+    print(unseen.table(found))
+    return found
+
+
 KINDS = {
     "images": images,
     "startup": startup,
@@ -206,8 +215,9 @@ KINDS = {
     "method_costs": method_costs,
     "multitask": multitask,
     "fewshot": fewshot,
+    "meta": meta,
 }
-TABLED = ("images", "engine", "audit", "methods", "method_costs", "multitask", "fewshot")
+TABLED = ("images", "engine", "audit", "methods", "method_costs", "multitask", "fewshot", "meta")
 """Kinds that print a table of their own; the numbers behind it are in the results file."""
 
 if __name__ == "__main__":
