@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sartor.asking import Shape
 from sartor.data.rows import Kind
@@ -30,6 +30,8 @@ class Objective(Part):
     """The kinds of target it can learn from: those of `Task.reading.predicts`; empty: any."""
     suited: ClassVar[str | None] = None
     """The task to take where the user names none; none: the target's kind decides."""
+    learns: ClassVar[Literal["head", "network"]] = "head"
+    """What learns from examples before it answers: the head alone, over features that stay, or every weight."""
 
     @abstractmethod
     def __call__(self, net: Network, task: Task, batch: Batch) -> Tensor:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from sartor.engine.fit import Step
 from sartor.engine.measure import measure
 from sartor.engine.memory import size_mb
 from sartor.engine.progress import Progress
-from sartor.engine.train import Look, Run, gathered, prepare, train
+from sartor.engine.train import Look, Run, asking, gathered, prepare, train
 from sartor.errors import BadEnvironment, BadInput, GateFailed, Interrupted
 from sartor.measuring import by_task, intervals
 from sartor.opening import Opening
@@ -228,7 +229,10 @@ def _measured(opening: Opening, run: Run, seconds: float, began: float) -> dict[
     timings, reference = measure({"": task.asking.served(task, answer, held)}, held, seconds=5.0)
     costs = timings[""].to_json() | {"train_seconds": {"value": seconds, "low": seconds, "high": seconds}}
     parts = {"intervals": held, "test": opening.split.test}
-    said = {name: task.asking.ask(task, answer, rows) for name, rows in parts.items()}
+    said = {}
+    for name, rows in parts.items():
+        with asking(run.net, run.recipe, partial(task.encode, rows, run.net.body)):
+            said[name] = task.asking.ask(task, answer, rows)
     scored = {name: intervals(task, said[name], rows) for name, rows in parts.items()}
     apart = {name: by_task(task, said[name], rows) for name, rows in parts.items()}
     return {

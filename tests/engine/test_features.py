@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from sartor.engine import features as passes
-from sartor.engine.features import features, outputs
+from sartor.engine.features import features, outputs, remembering
 from text_samples import labelled, table
 from tiny_runs import begun, recipe
 
@@ -75,3 +76,19 @@ def test_bf16_is_near_and_answers_in_fp32(run: Any) -> None:
     found = features(run.net.body, batch, "bf16")
     assert found.dtype == torch.float32
     assert 0 < float((found - features(run.net.body, batch)).abs().max()) < 0.1
+
+
+def test_inside_features_of_known_rows_are_found_again(tiny_encoder: Path) -> None:
+    rows = labelled(20)
+    made = recipe(tiny_encoder, rows, max_steps=1)
+    run, encoded = begun(made, rows)
+    some = encoded.take(torch.tensor([7, 3, 7]))
+    expected = features(run.net.body, some)
+    with remembering(run.net.body, encoded, "fp32"):
+        before = dict(run.net.body.named_modules())
+        torch.testing.assert_close(features(run.net.body, some), expected)
+        torch.testing.assert_close(run.net.body(some), expected)
+        with pytest.raises(KeyError):
+            run.net.body(replace(some, rows=some.rows + 1000))
+    assert "forward" not in vars(run.net.body)
+    assert before.keys() == dict(run.net.body.named_modules()).keys()

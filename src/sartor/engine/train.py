@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from sartor.body import Body, Front
 from sartor.data.rows import Rows
 from sartor.engine import launch
 from sartor.engine.devices import join, like, sharded, whole_state
-from sartor.engine.features import cuts, features, head_reads, outputs
+from sartor.engine.features import cuts, features, head_reads, outputs, remembering
 from sartor.engine.fit import State, Step, begin, fit
 from sartor.engine.precision import resolve
 from sartor.engine.prefix import PrefixCache
@@ -194,9 +194,18 @@ def look(run: Run, held: Batch, rows: Rows) -> Look:
         said = join().answers(batch, cuts(batch), lambda part: outputs(run.net, part, precision, learned))
         return recipe.task.answer(said, asked)
 
-    with headed(run):
+    with headed(run), asking(run.net, recipe, lambda: whole, precision):
         predictions = recipe.task.asking.ask(recipe.task, answer, rows, GLANCE)
         return note(run, Look(run.done, run.seconds, recipe.task.score(predictions, rows), predictions))
+
+
+def asking(
+    net: Network, recipe: Recipe, held: Callable[[], Batch], precision: str = "fp32"
+) -> AbstractContextManager[None]:
+    """Inside, held-out rows may be asked in many episodes at the price of one pass, where their features stay."""
+    if recipe.task.asking.shape(recipe.task) is None or recipe.objective.learns == "network":
+        return nullcontext()
+    return remembering(net.body, held(), precision)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ lose little, and which needs no second derivative.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from sartor.episodic import require_episodes, require_inner, require_whole
 from sartor.objective import Objective
@@ -28,6 +28,7 @@ class Maml(Objective):
     """Every weight that the method moves learns from an episode's examples; the loss of its questions is descended."""
 
     suited: ClassVar[str | None] = "few_shot"
+    learns: ClassVar[Literal["head", "network"]] = "network"
 
     inner_steps: int = 1
     inner_learning_rate: float = 0.1

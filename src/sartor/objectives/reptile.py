@@ -9,7 +9,7 @@ parts into line. No derivative goes through the inner steps, and examples and qu
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from sartor.episodic import require_episodes, require_inner, require_whole
 from sartor.objective import Objective
@@ -29,6 +29,7 @@ class Reptile(Objective):
     """Every weight that the method moves is drawn to where a few steps on an episode's rows lead."""
 
     suited: ClassVar[str | None] = "few_shot"
+    learns: ClassVar[Literal["head", "network"]] = "network"
 
     inner_steps: int = 5
     inner_learning_rate: float = 0.1
