@@ -61,3 +61,31 @@ def test_padding_to_a_length(to: int) -> None:
 def test_rows_without_targets_stay_without() -> None:
     batch = Batch(rows=torch.arange(2), offsets=torch.tensor([0, 1, 2]), sequences={"x": torch.tensor([4, 5])})
     assert batch.take(torch.tensor([1])).targets is None
+
+
+COUNTS = st.lists(st.integers(0, 4), min_size=1, max_size=8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(COUNTS, st.randoms(use_true_random=False))
+def test_what_a_head_reads_several_of_goes_with_its_row(counts: list[int], random: object) -> None:
+    owner = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    whole = Batch(
+        rows=torch.arange(len(counts)),
+        offsets=torch.arange(len(counts) + 1),
+        targets=owner * 10 + 1,
+        counts=torch.tensor(counts),
+    )
+    order = list(range(len(counts)))
+    random.shuffle(order)  # type: ignore[attr-defined]
+    some = whole.take(torch.tensor(order))
+    assert some.targets.tolist() == [i * 10 + 1 for i in order for _ in range(counts[i])]
+    assert torch.equal(whole.restored(some.targets, torch.tensor(order)), whole.targets)
+    assert whole.summed(torch.ones(len(owner))).tolist() == counts
+    assert len(whole.take(torch.tensor(order[:1])).targets) == counts[order[0]]
+
+
+def test_of_a_row_as_a_whole_a_head_reads_one() -> None:
+    batch = ragged([[1, 2], [3]])
+    assert torch.equal(batch.restored(torch.tensor([7, 5]), torch.tensor([1, 0])), torch.tensor([5, 7]))
+    assert batch.summed(torch.tensor([2.0, 3.0])).tolist() == [2.0, 3.0]

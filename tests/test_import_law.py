@@ -25,8 +25,8 @@ ROWS = (
     "bundle weigh saving peft_format effort",
     "engine",
     "pretrained classical",
-    "task reading members asking drawing episodic backbone method objective compressor baseline recipe network body"
-    " batch predictions wrapping",
+    "task reading telling members asking drawing episodic backbone method objective compressor baseline recipe network"
+    " body batch predictions wrapping",
     "data part errors spelling config run_folder disk candidates",
 )
 """From the top down. `candidates` is data; `sartor` itself only names its public words."""

@@ -13,6 +13,7 @@ from sartor.task import Task
 from sartor.tasks.classification import Classification
 from sartor.tasks.multitask import Multitask
 from sartor.tasks.regression import Regression
+from sartor.tasks.token_classification import TokenClassification
 
 TOPICS = {
     "animal": ["cat", "dog", "horse", "mouse", "tiger", "whale", "sheep", "rabbit"],
@@ -116,14 +117,29 @@ def _grouped(rows: Rows, group: str) -> Rows:
     return replace(rows, schema=replace(rows.schema, group=group, inputs=inputs))
 
 
-KINDS = {"one label": labelled, "several labels": tagged, "a number": measured, "text pairs": paired}
+def spanned(count: int = 120, seed: int = 0, length: int | None = 7) -> Rows:
+    """Tokens of which one or two together are of a topic; rows of one length, so that they could exchange answers, or,
+    without `length`, of 1 to 12 tokens."""
+    draw = np.random.default_rng(seed)
+    rows = [_spans(draw, int(draw.integers(1, 13)) if length is None else length) for _ in range(count)]
+    columns = {"tokens": [tokens for tokens, _ in rows], "label": [tags for _, tags in rows]}
+    return table(columns, {"tokens": "tokens", "label": "tags"}, "label")
 
 
-def task_of(rows: Rows) -> Task:
+KINDS = {
+    "one label": labelled,
+    "several labels": tagged,
+    "a number": measured,
+    "text pairs": paired,
+    "spans": spanned,
+}
+
+
+def task_of(rows: Rows, **settings: Any) -> Task:
     if rows.schema.members:
         return Multitask().learn(rows)
-    number = rows.schema.kind("label") == "number"
-    return (Regression() if number else Classification()).learn(rows)
+    made = {"number": Regression, "tags": TokenClassification}.get(rows.schema.kind("label"), Classification)
+    return made(**settings).learn(rows)
 
 
 def served(rows: Rows) -> Rows:
@@ -138,3 +154,14 @@ def _text(draw: np.random.Generator, topics: list[str]) -> str:
     words = [w for topic in topics for w in draw.choice(TOPICS[topic], size=2)]
     words += list(draw.choice(FILLER, size=3))
     return " ".join(str(w) for w in draw.permutation(words))
+
+
+def _spans(draw: np.random.Generator, length: int) -> tuple[list[str], list[str]]:
+    tokens = [str(word) for word in draw.choice(FILLER, size=length)]
+    tags = ["O"] * length
+    for topic in TOPICS:
+        at, size = int(draw.integers(length)), int(draw.integers(1, 3))
+        if at + size <= length and set(tags[at : at + size]) == {"O"} and draw.random() < 0.6:
+            tokens[at : at + size] = [str(word) for word in draw.choice(TOPICS[topic], size=size)]
+            tags[at : at + size] = [f"B-{topic}", f"I-{topic}"][:size]
+    return tokens, tags

@@ -16,7 +16,8 @@ class Batch:
     offsets    (N + 1,) where each row's tokens begin in the flat sequences
     sequences  name -> (S,) flat tensors that share the offsets (`input_ids`, `token_type_ids`)
     dense      name -> (N, ...) one array per row (images, numbers)
-    targets    (N,) or (N, C), or None where there are none
+    counts     (N,) how many vectors a head reads of each row, U together; None: one of each row, U = N
+    targets    (U,) or (U, C), one for each vector that a head reads, or None where there are none
     rows       (N,) the rows' numbers in the data; (N, R) where each of the N is an episode of R rows
     depth      blocks of the body whose work is done: `sequences["hidden"]` (S, D) is what the next one reads
     """
@@ -26,6 +27,7 @@ class Batch:
     sequences: dict[str, Tensor] = field(default_factory=dict)
     dense: dict[str, Tensor] = field(default_factory=dict)
     targets: Tensor | None = None
+    counts: Tensor | None = None
     depth: int = 0
 
     def __len__(self) -> int:
@@ -44,7 +46,8 @@ class Batch:
             offsets=offsets,
             sequences={name: values[picked] for name, values in self.sequences.items()},
             dense={name: values[where] for name, values in self.dense.items()},
-            targets=None if self.targets is None else self.targets[where],
+            targets=None if self.targets is None else self.targets[self.units(where)],
+            counts=None if self.counts is None else self.counts[where],
             depth=self.depth,
         )
 
@@ -60,10 +63,24 @@ class Batch:
 
     def tokens(self, where: Tensor) -> tuple[Tensor, Tensor]:
         """Places of the tokens of the rows at `where`, in that order, and where each of these rows then begins."""
-        lengths = self.lengths[where]
-        offsets = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
-        starts = self.offsets[:-1][where] - offsets[:-1]
-        return torch.arange(int(offsets[-1])) + starts.repeat_interleave(lengths), offsets
+        return _ragged(self.offsets, where)
+
+    def units(self, where: Tensor) -> Tensor:
+        """Places, among the U vectors that a head reads, of those of the rows at `where`, in that order."""
+        return where if self.counts is None else _ragged(_ends(self.counts), where)[0]
+
+    def restored(self, values: Tensor, order: Tensor) -> Tensor:
+        """(U, ...) what a head reads, or says, of the rows of `take(order)` -> in this batch's order."""
+        out = torch.empty_like(values)
+        out[self.units(order)] = values
+        return out
+
+    def summed(self, values: Tensor) -> Tensor:
+        """(U,) values -> (N,) their sums over each row."""
+        if self.counts is None:
+            return values
+        rows = torch.arange(len(self)).repeat_interleave(self.counts).to(values.device)
+        return values.new_zeros(len(self)).index_add(0, rows, values)
 
     def padded(self, pad: dict[str, int], to: int | None = None) -> dict[str, Tensor]:
         """name -> (N, T) with `attention_mask`; positions past a row's end hold `pad[name]` (0 where not named)."""
@@ -95,3 +112,16 @@ def _filled(parts: Sequence[tuple[dict[str, Tensor], int]]) -> dict[str, Tensor]
         name: torch.cat([arrays.get(name, some.new_zeros(count, *some.shape[1:])) for arrays, count in parts])
         for name, some in like.items()
     }
+
+
+def _ragged(offsets: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
+    """Of rows that begin at `offsets` (N + 1,): places of what those at `where` hold, and where each then begins."""
+    lengths = (offsets[1:] - offsets[:-1])[where]
+    begins = _ends(lengths)
+    starts = offsets[:-1][where] - begins[:-1]
+    return torch.arange(int(begins[-1])) + starts.repeat_interleave(lengths), begins
+
+
+def _ends(lengths: Tensor) -> Tensor:
+    """(N,) -> (N + 1,) where rows of these lengths begin and end, one after the other."""
+    return torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -51,7 +51,7 @@ class Front:
 class Body(nn.Module):
     """A network up to the features that a head reads. Legend: B batch, T tokens, D width."""
 
-    reads: ClassVar[frozenset[str]] = frozenset({"text"})
+    reads: frozenset[str] = frozenset({"text"})
     """The kinds of column that `encode` takes: see `data.inputs`."""
     width: int
     heads: Mapping[str, nn.Module]

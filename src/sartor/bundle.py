@@ -1,6 +1,7 @@
 """Bundle: the saved result, deployable. Its root is the transformers layout; Sartor's own files lie in `sartor/`.
 
-    config.json model.safetensors tokenizer.json ...      loads with AutoModelForSequenceClassification, unmodified
+    config.json model.safetensors tokenizer.json ...      loads with transformers' own class, such as
+                                                          AutoModelForSequenceClassification, unmodified
     README.md                                             the model card, filled from measurements
     sartor/backbone.json changed.safetensors              in their place, where only what changed is kept; what PEFT
     adapter_config.json adapter_model.safetensors         knows of it lies in PEFT's own layout at the root
@@ -66,8 +67,8 @@ class Bundle:
         return cls(folder, task, schema, recipe, _read(folder / "sartor/card.json"), answer)
 
     def predict(self, rows: Any) -> list[dict[str, Any]]:
-        """One dict per row: `prediction`, and `probabilities` by label where there are any; `task` where a bundle has
-        several, of which each row must name one in a column of that name.
+        """One dict per row: `prediction`, and what else the task tells, such as `probabilities` by label; `task` where
+        a bundle has several, of which each row must name one in a column of that name.
 
         `rows`: texts, paths of images, dicts, a pandas, pyarrow or `datasets` table, or a file that `sartor.data.read`
         can read.
@@ -76,8 +77,8 @@ class Bundle:
         said = self.answer(asked)
         shares = self.task.members.shares(self.task, said, asked)
         if not shares:
-            return as_dicts(said)
-        each = {name: iter(as_dicts(share.said)) for name, share in shares.items()}
+            return self.task.telling.told(said, asked)
+        each = {name: iter(one.task.telling.told(one.said, one.rows)) for name, one in shares.items()}
         return [{TASK: name, **next(each[name])} for name in asked.columns[TASK]]
 
     def only(self, name: str, out: str | Path | None = None) -> Bundle:
@@ -100,8 +101,13 @@ class Bundle:
 
         if isinstance(source, Rows):
             return source
-        if isinstance(source, Sequence) and not isinstance(source, str) and source and isinstance(source[0], str):
-            names = [n for n in self.schema.inputs if self.schema.kind(n) in ("text", "image", "audio")]
+        if (
+            isinstance(source, Sequence)
+            and not isinstance(source, str)
+            and source
+            and isinstance(source[0], str | list)
+        ):
+            names = [n for n in self.schema.inputs if self.schema.kind(n) in ("text", "tokens", "image", "audio")]
             if self.schema.members:
                 fix = f"ask for one of them: bundle.only('{next(iter(self.schema.members))}').predict(...)"
                 raise BadInput("PREDICT_ROWS", "plain texts do not say which task they are for", fix=fix)
@@ -117,17 +123,6 @@ class Bundle:
 
         shown = html.escape(json.dumps(self.recipe, indent=1)[:4000])
         return f"<p><b>Sartor bundle</b> {html.escape(str(self.path))}</p><pre>{shown}</pre>"
-
-
-def as_dicts(predictions: Predictions) -> list[dict[str, Any]]:
-    """Predictions as plain values, one dict per row."""
-    out: list[dict[str, Any]] = []
-    for i, value in enumerate(predictions.values.tolist()):
-        row: dict[str, Any] = {"prediction": list(value) if isinstance(value, tuple) else value}
-        if predictions.probabilities is not None:
-            row["probabilities"] = dict(zip(predictions.labels, predictions.probabilities[i].tolist(), strict=True))
-        out.append(row)
-    return out
 
 
 def network_answer(net: Network, task: Task, objective: Objective | None = None) -> Callable[[Rows], Predictions]:

@@ -75,6 +75,7 @@ def by_task(task: Task, said: Predictions, rows: Rows, seed: int = 0) -> dict[st
     return {
         name: {
             "task": share.task.name,
+            "pipeline_tag": share.task.telling.pipeline,
             "rows": len(share.rows),
             "labels": list(getattr(share.task, "labels", ())),
             "intervals": intervals(share.task, share.said, share.rows, seed),
@@ -104,19 +105,27 @@ def _json_lines(answers: Sequence[dict[str, Any]]) -> str:
 
 
 def _csv(answers: Sequence[dict[str, Any]]) -> str:
-    """`task` where each answer has one, `prediction`, then one `probability LABEL` column each; text that a spreadsheet
-    would run gets an apostrophe."""
+    """`task` where each answer has one, `prediction`, what else is told, then one `probability LABEL` column each; text
+    that a spreadsheet would run gets an apostrophe."""
     labels = list(dict.fromkeys(label for a in answers for label in a.get("probabilities", {})))
-    which = [TASK] if answers and TASK in answers[0] else []
+    named = dict.fromkeys(name for a in answers for name in a if name not in (TASK, "prediction", "probabilities"))
+    columns = [*([TASK] if answers and TASK in answers[0] else []), "prediction", *named]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*which, "prediction", *(harmless(f"probability {label}") for label in labels)])
+    writer.writerow([*columns, *(harmless(f"probability {label}") for label in labels)])
     for a in answers:
-        said = a["prediction"]
-        shown = harmless("|".join(said) if isinstance(said, list) else said) if not isinstance(said, float) else said
         chances = a.get("probabilities", {})
-        writer.writerow([*(harmless(a[name]) for name in which), shown, *(chances.get(label) for label in labels)])
+        writer.writerow([*(_cell(a.get(name)) for name in columns), *(chances.get(label) for label in labels)])
     return file.getvalue()
+
+
+def _cell(said: Any) -> Any:
+    """A number as it is, a list of labels parted by |, whatever has parts of its own as JSON."""
+    if isinstance(said, list) and all(isinstance(each, str) for each in said):
+        return harmless("|".join(said))
+    if isinstance(said, float):
+        return said
+    return harmless(said) if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
 
 
 def harmless(text: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from abc import abstractmethod
+from pathlib import Path
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,23 @@ from sartor.body import Body
 from sartor.method import Method
 from sartor.objective import Objective
 from sartor.task import Task
+
+
+class Head(nn.Module):
+    """A head of more than the one linear layer that the transformers layout has a place for.
+
+    layer   the name, in the head, of that layer
+    """
+
+    layer: ClassVar[str]
+
+    @abstractmethod
+    def keep(self, folder: Path) -> nn.Module:
+        """The layer for that place; the rest is written into `folder`."""
+
+    @abstractmethod
+    def take_up(self, layer: nn.Module, folder: Path) -> None:
+        """Become what `keep` left: its layer, and its files in `folder`."""
 
 
 class Beside(nn.Module):
@@ -45,7 +64,7 @@ class Network(nn.Module):
         self.beside: Beside | None = None
 
     def forward(self, batch: Batch, asked: Literal["outputs", "features"] = "outputs") -> Tensor:
-        """(B, C) outputs, or the (B, D) features that they are made of."""
+        """(U, C) outputs, or the (U, D) features that they are made of; U is B where the head reads one a row."""
         features: Tensor = self.body(batch).float()
         if asked == "features":
             return features
@@ -101,3 +120,17 @@ def joined(body: Body, task: Task, method: Method, steps: int) -> Network:
     net = Network(body, task.head(body), steps, anatomy)
     method.apply(net, steps)
     return net
+
+
+def laid_down(head: nn.Module, folder: Path) -> nn.Module:
+    """The layer of a head that belongs in the transformers layout; what does not is written into `folder`."""
+    return head.keep(folder) if isinstance(head, Head) else head
+
+
+def taken_up(task: Task, body: Body, folder: Path) -> nn.Module:
+    """The head that `laid_down` left."""
+    head = task.head(body)
+    if not isinstance(head, Head):
+        return body.heads["classifier"]
+    head.take_up(body.heads["classifier"], folder)
+    return head

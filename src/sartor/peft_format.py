@@ -16,13 +16,14 @@ from typing import Any
 from torch import Tensor
 
 from sartor.body import Counterpart
-from sartor.network import Network
+from sartor.network import Head, Network
 from sartor.recipe import Recipe
 
 PEFT_CONFIG = "adapter_config.json"
 PEFT_WEIGHTS = "adapter_model.safetensors"
 TASK_TYPES = {
     "AutoModelForSequenceClassification": "SEQ_CLS",
+    "AutoModelForTokenClassification": "TOKEN_CLS",
     "AutoModelForImageClassification": None,
     "AutoModel": "FEATURE_EXTRACTION",
 }
@@ -51,25 +52,32 @@ def in_peft(net: Network, recipe: Recipe, own: Mapping[str, str], changed: Mappi
     config = {key: _named(value, part) for key, value in native.config.items()}
     config |= {"base_model_name_or_path": recipe.backbone.origin(), "task_type": TASK_TYPES[part.kind]}
     config |= {"inference_mode": True, "modules_to_save": sorted(set(whole.values())) or None}
-    return InPeft(config, keys | {ours: native.within + _outside(ours, part) for ours in whole})
+    return InPeft(config, keys | {ours: native.within + _outside(ours, part, _inside(net)) for ours in whole})
 
 
 def _whole_layers(
     net: Network, part: Counterpart, own: Mapping[str, str], changed: set[str]
 ) -> Iterator[tuple[str, str]]:
     """(name in the network's state, layer to save whole) for every tensor of the layers that `changed` touches."""
-    known = [f"body.{name}" for name in own] + [f"head.{n}" for n in net.head.state_dict() if part.head is not None]
-    layers = {_layer(_outside(name, part), part) for name in changed if name in known}
+    inside = _inside(net)
+    heads = [f"head.{n}" for n in net.head.state_dict() if part.head is not None and n.startswith(inside)]
+    known = [f"body.{name}" for name in own] + heads
+    layers = {_layer(_outside(name, part, inside), part) for name in changed if name in known}
     for name in known:
-        layer = _layer(_outside(name, part), part)
+        layer = _layer(_outside(name, part, inside), part)
         if layer in layers or (part.trunk and layer.endswith(ALWAYS)):
             yield name, layer
 
 
-def _outside(name: str, part: Counterpart) -> str:
+def _inside(net: Network) -> str:
+    """What stands before the names of the head's layer for which transformers has a place, where it has others too."""
+    return f"{net.head.layer}." if isinstance(net.head, Head) else ""
+
+
+def _outside(name: str, part: Counterpart, inside: str) -> str:
     """The name in the transformers model of a tensor in the network's state."""
     if name.startswith("head."):
-        return f"{part.head}.{name.removeprefix('head.')}"
+        return f"{part.head}.{name.removeprefix(f'head.{inside}')}"
     return part.name(name.removeprefix("body."))
 
 

@@ -27,20 +27,39 @@ class Predictions:
     labels         (C,) the names of the columns of `probabilities`; empty for a number
     probabilities  (N, C) or None where the task has none; rows sum to 1, except for several labels per row; no number
                    for a label that is none of the row's task's
+    offsets        (N + 1,) where each row's probabilities begin, for a task that answers every token of a row: there
+                   are (U, C) of them, and a value is a tuple of labels, one for each token; None: one for each row
     """
 
     rows: Integers
     values: NDArray[Any]
     labels: tuple[str, ...] = ()
     probabilities: Floats | None = None
+    offsets: Integers | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def take(self, where: NDArray[Any]) -> Predictions:
         """The answers at the positions `where` (indices or a mask)."""
+        if self.offsets is not None:
+            return self._tokens(np.arange(len(self))[where])
         chosen = None if self.probabilities is None else self.probabilities[where]
         return Predictions(self.rows[where], self.values[where], self.labels, chosen)
+
+    @property
+    def single(self) -> bool:
+        """Whether each row has one label for an answer."""
+        return bool(self.labels) and len(self) > 0 and not isinstance(self.values[0], tuple)
+
+    def _tokens(self, where: Integers) -> Predictions:
+        assert self.offsets is not None
+        ends = np.append(0, np.cumsum(np.diff(self.offsets)[where]))
+        chosen = self.probabilities
+        if chosen is not None:
+            places = [np.arange(self.offsets[i], self.offsets[i + 1]) for i in where]
+            chosen = chosen[np.concatenate(places)] if places else chosen[:0]
+        return Predictions(self.rows[where], self.values[where], self.labels, chosen, ends)
 
     def save(self, path: Path) -> None:
         """Write Parquet: `row`, `prediction`, and one `probability` list per row."""
@@ -52,10 +71,17 @@ class Predictions:
         mixed = len({type(answer) for answer in answers}) > 1
         columns["prediction"] = pa.array([_join(answer) for answer in answers] if mixed else answers)
         if self.probabilities is not None:
-            columns["probability"] = pa.array(list(self.probabilities.astype(np.float64)))
+            each = pa.list_(pa.float64())
+            kind = each if self.offsets is None else pa.list_(each)
+            columns["probability"] = pa.array(self._listed(self.probabilities), type=kind)
         about = {"labels": _join(self.labels), "mixed": _join(mixed)}
         table = pa.table(columns).replace_schema_metadata(about)
         pq.write_table(table, path)
+
+    def _listed(self, probabilities: Floats) -> list[Any]:
+        """What Parquet has of each row: a list, or a list of them for each token."""
+        each = probabilities.astype(np.float64)
+        return list(each) if self.offsets is None else [part.tolist() for part in np.split(each, self.offsets[1:-1])]
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
@@ -71,10 +97,8 @@ class Predictions:
         numbers = not labels
         values = np.empty(len(answers), dtype=np.float64 if numbers else object)
         values[:] = answers if numbers else [tuple(a) if isinstance(a, list) else a for a in answers]
-        found = None
-        if "probability" in table.column_names:
-            found = np.asarray(table.column("probability").to_pylist(), dtype=np.float64).reshape(len(answers), -1)
-        return cls(table.column("row").to_numpy().astype(np.int64), values, labels, found)
+        found, ends = _arrays(table.column("probability") if "probability" in table.column_names else None, labels)
+        return cls(table.column("row").to_numpy().astype(np.int64), values, labels, found, ends)
 
 
 @dataclass(frozen=True)
@@ -114,6 +138,19 @@ class Scores:
 def better(metric: str, a: float, b: float) -> bool:
     """Whether `a` is better than `b` for this metric."""
     return a < b if metric in LOWER_IS_BETTER else a > b
+
+
+def _arrays(column: Any, labels: tuple[str, ...]) -> tuple[Floats | None, Integers | None]:
+    """The probabilities that a column of Parquet holds, and, of lists for each token, where each row's begin."""
+    import pyarrow.types as types
+
+    if column is None:
+        return None, None
+    listed, ends = column.to_pylist(), None
+    if types.is_list(column.type.value_type):
+        ends = np.append(0, np.cumsum([len(row) for row in listed])).astype(np.int64)
+        listed = [each for row in listed for each in row]
+    return np.asarray(listed, dtype=np.float64).reshape(len(listed), len(labels)), ends
 
 
 def _join(value: Any) -> str:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from sartor.backbone import Backbone
 from sartor.body import Body
 from sartor.errors import BadInput
-from sartor.network import Network, joined
+from sartor.network import Network, joined, laid_down, taken_up
 from sartor.peft_format import PEFT_CONFIG, PEFT_WEIGHTS, in_peft
 from sartor.recipe import Recipe
 
@@ -85,7 +85,7 @@ def _facts(folder: Path) -> dict[str, Any]:
 def write(folder: Path, net: Network, recipe: Recipe, form: Form) -> None:
     """The network's files in `folder`, which exists; for `merged` nothing inserted may be left."""
     if form == "merged":
-        net.body.save(folder, net.head, recipe.task.describe())
+        net.body.save(folder, laid_down(net.head, folder), recipe.task.describe())
     else:
         _write_changed(folder, net, recipe)
 
@@ -94,7 +94,7 @@ def reopen(folder: Path, recipe: Recipe) -> Network:
     """The network that was saved, ready to answer. Raises `BadInput` where its backbone is another or gone."""
     if not is_changed(folder):
         body = recipe.backbone.reopen(folder, recipe.task.layout)
-        return Network(body, body.heads["classifier"]).eval()
+        return Network(body, taken_up(recipe.task, body, folder)).eval()
     return reopen_together([(folder, recipe)])[0]
 
 

@@ -16,6 +16,7 @@ from sartor.members import Members
 from sartor.part import Part, names, part_class
 from sartor.predictions import Integers, Predictions, Scores
 from sartor.reading import Reading
+from sartor.telling import Telling
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Task(Part):
-    """What is predicted. Legend: N rows, B batch, C outputs, D width."""
+    """What is predicted. Legend: N rows, B batch, U vectors that the head reads of them, C outputs, D width.
+
+    U is N, or B, where the head reads one vector a row (see `Batch.counts`)."""
 
     shelf: ClassVar[str] = "tasks"
     layout: ClassVar[str] = "row"
@@ -38,6 +41,8 @@ class Task(Part):
     """The tasks that it is made of, where it is made of others."""
     asking: ClassVar[Asking] = Asking()
     """How its rows are put to a network."""
+    telling: ClassVar[Telling] = Telling()
+    """How its answers are told to people."""
 
     @abstractmethod
     def metrics(self) -> tuple[str, ...]:
@@ -53,11 +58,11 @@ class Task(Part):
 
     @abstractmethod
     def head(self, body: Body) -> nn.Module:
-        """(B, D) features -> (B, C) outputs."""
+        """(U, D) features -> (U, C) outputs."""
 
     @abstractmethod
     def solve(self, features: Tensor, batch: Batch, head: nn.Module, seed: int) -> dict[str, Any]:
-        """Fit `head` on frozen features (N, D) to its optimum, the penalty by cross-validation; what was chosen."""
+        """Fit `head` on frozen features (U, D) to its optimum, the penalty by cross-validation; what was chosen."""
 
     def solve_by(self, solver: str, features: Tensor, batch: Batch, head: nn.Module, seed: int) -> dict[str, Any]:
         """The same in a way that was asked for. Raises `BadInput` where the task knows no such way."""
@@ -74,7 +79,7 @@ class Task(Part):
 
     @abstractmethod
     def answer(self, outputs: Tensor, rows: Rows) -> Predictions:
-        """(N, C) outputs -> what the user asked for, with probabilities where there are any."""
+        """(U, C) outputs -> what the user asked for, with probabilities where there are any."""
 
     @abstractmethod
     def score(self, predictions: Predictions, rows: Rows) -> Scores:

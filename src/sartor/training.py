@@ -240,6 +240,8 @@ def _measured(opening: Opening, run: Run, seconds: float, began: float) -> dict[
         "task": task.name,
         "recipe": run.recipe.to_json(),
         "labels": list(getattr(task, "labels", ())),
+        "pipeline_tag": task.telling.pipeline,
+        "notes": list(task.telling.notes(task)),
         "metrics": {name: found["value"] for name, found in scored["intervals"].items()},
         **scored,
         **_of_tasks(apart["intervals"], apart["test"]),

@@ -10,7 +10,7 @@ from sartor.data.rows import Column, Schema
 from sartor.errors import BadInput
 from sartor.part import names
 from sartor.position.entrants import enter, families, refuse_unfit, with_seed
-from text_samples import labelled, measured, task_of
+from text_samples import labelled, measured, spanned, task_of
 
 ROWS = labelled(60)
 TASK = task_of(ROWS)
@@ -38,9 +38,18 @@ def test_an_objective_that_needs_classes_does_not_enter_for_numbers() -> None:
         enter(task, rows.schema, ["minilm+contrastive"], {})
     assert caught.value.sentence() == (
         "error[CANDIDATE_TASK]: 'minilm + contrastive' cannot answer what regression asks. "
-        "Fix: leave it out, or name one of: contrastive, convnet, embedding_knn, full, lora, majority, pixels, "
-        "pixels_forest, probe, tfidf."
+        "Fix: leave it out, or name one of: contrastive, convnet, embedding_knn, full, linear_tagger, lora, majority, "
+        "pixels, pixels_forest, probe, tfidf."
     )
+
+
+def test_over_tokens_those_enter_that_answer_each_of_them() -> None:
+    rows = spanned(60)
+    found = enter(task_of(rows), rows.schema, None, {})
+    assert {c.family for c in found} == {"full", "linear_tagger", "lora", "majority", "probe"}
+    with pytest.raises(BadInput) as caught:
+        enter(task_of(rows), rows.schema, ["tfidf"], {})
+    assert str(caught.value).startswith("error[CANDIDATE_TASK]: 'tfidf' cannot answer what token_classification asks.")
 
 
 def test_a_candidate_is_spelled_as_it_was_given() -> None:
@@ -61,8 +70,8 @@ def test_plan_settings_reach_every_recipe_and_rates_stay() -> None:
         (
             "tfdif",
             "error[CANDIDATE_UNKNOWN]: no candidate is called 'tfdif'. Fix: did you mean 'tfidf'? "
-            "Known: contrastive, convnet, embedding_knn, full, lora, majority, pixels, pixels_forest, probe, tfidf; or "
-            "write backbone+method, such as minilm+lora:r=8@5e-4.",
+            "Known: contrastive, convnet, embedding_knn, full, linear_tagger, lora, majority, pixels, pixels_forest, "
+            "probe, tfidf; or write backbone+method, such as minilm+lora:r=8@5e-4.",
         ),
         (
             "minilm+lorra",

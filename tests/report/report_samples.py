@@ -479,8 +479,40 @@ def hostile() -> Dict:
     return made
 
 
+SENTENCE = ["The", "risk", "of", "breast", "cancer", "and", "of", "ovarian", "cancer", "was", "higher", "in"]
+SENTENCE += ["carriers", "<b>", ";", "deafness", "was", "not", "seen"]
+
+
+def spans() -> Dict:
+    """Spans in rows of tokens."""
+    made = position()
+    long = ["w"] * 300
+    wrong = [
+        {"tokens": SENTENCE, "label": [[3, 5, "Disease"], [7, 9, "Disease"], [15, 16, "Disease"]]}
+        | {"prediction": [[3, 9, "Disease"], [15, 16, "Disease"]]},
+        {"tokens": long, "label": [[0, 1, "A"]], "prediction": [[299, 300, "B"]]},
+        {"tokens": ["\u202e", "x" * 500], "label": [[0, 2, HOSTILE[0]]], "prediction": []},
+    ]
+    made["pick"] |= {"confusion": None, "test": {"f1": {"value": 0.823, "low": 0.801, "high": 0.844, "n": 900}}}
+    made["pick"]["wrong"] = [
+        row | {"text": " ".join(row["tokens"]), "probability": 0.98, "row": k, "line": k + 2}
+        for k, row in enumerate(wrong)
+    ]
+    made["pick"]["by_label"] = [
+        {"label": label, "count": 700, "said": 690, "precision": 0.8311, "recall": 0.82, "f1": 0.8255}
+        for label in ("Disease", HOSTILE[0])
+    ]
+    made["data"] |= {"counted": "spans", "classes": [{"label": "Disease", "rows": 5134}], "resolution": None}
+    for c in made["candidates"]:
+        if c["metrics"]:
+            c["metrics"]["f1"] = c["metrics"].pop("accuracy")
+            c["intervals"]["f1"] = c["intervals"].pop("accuracy", None)
+    return made | {"headline": "f1"}
+
+
 ALL = {
     "position": position,
+    "spans": spans,
     "many_classes": many_classes,
     "regression": regression,
     "interrupted": interrupted,

@@ -31,6 +31,7 @@ INFO: dict[str, Any] = {
         "lent": {"backbone": "minilm", "sha256": "53aa51172d14", "bytes": 90868376},
         "peft": {"peft_type": "LORA", "task_type": "FEATURE_EXTRACTION", "modules_to_save": None},
     },
+    "pipeline_tag": "text-classification",
     "notes": ["texts are cut at 256 tokens"],
 }
 

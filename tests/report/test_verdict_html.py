@@ -279,3 +279,33 @@ def test_unknown_metrics_and_numpy_numbers_are_shown() -> None:
             c["metrics"] = {"span_f1": np.float32(c["metrics"]["accuracy"])}
             c["intervals"] = {"span_f1": [np.float64(0.1), np.nan]}
     assert "Span f1" in read(html(result)).words()
+
+
+def test_spans_are_marked_in_their_sentences(trees: dict[str, Element]) -> None:
+    section = next(s for s in trees["spans"].all("section") if s.attributes["id"] == "mistakes")
+    table = section.with_class("wrong")[0]
+    assert [h.words() for h in table.all("th")] == ["True", "Predicted", "Probability", "Row", "Line"]
+    first = table.all("tr")[1]
+    true, said = ([m.words() for m in cell.all("mark")] for cell in first.with_class("text"))
+    assert true == ["breast cancerDisease", "ovarian cancerDisease", "deafnessDisease"]
+    assert said == ["breast cancer and of ovarian cancerDisease", "deafnessDisease"]
+    assert "<b>" in first.words()
+    assert table.all("tr")[2].words().count("w") < 300
+    assert "⟨U+202E⟩" in table.words()
+
+
+def test_each_type_of_span_has_its_scores(trees: dict[str, Element]) -> None:
+    section = next(s for s in trees["spans"].all("section") if s.attributes["id"] == "mistakes")
+    rows = section.all("table")[0].all("tr")
+    assert [c.words() for c in rows[1].children if c.tag == "td"] == [
+        "Disease",
+        "700",
+        "690",
+        "83.1%",
+        "82.0%",
+        "82.5%",
+    ]
+    words = " ".join(trees["spans"].words().split())
+    assert "reaches a span F1 of 82.3%" in words
+    assert "Spans of each type" in words
+    assert "Rows in each class" not in words

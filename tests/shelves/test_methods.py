@@ -23,7 +23,7 @@ from sartor.network import assemble
 from sartor.part import names, part, part_from_json
 from sartor.recipe import Plan, Recipe
 from sartor.saving import Form, is_changed, reopen
-from text_samples import labelled
+from text_samples import labelled, spanned, task_of
 from tiny_runs import begun, recipe, same_bits, steps, weights
 
 ROWS, HELD = labelled(48), labelled(24, 1)
@@ -139,6 +139,24 @@ def test_saved_and_loaded_it_answers_the_same(
     expected = torch.softmax(before.double(), -1).numpy()
     np.testing.assert_allclose(said.probabilities, expected, rtol=0, atol=1e-5)
     assert (folder / "adapter_config.json").exists() == (is_changed(folder) and made.method.native(run.net) is not None)
+
+
+@pytest.mark.parametrize("crf", [False, True])
+def test_over_tokens_it_trains_and_is_loaded_as_it_was(
+    name: str, crf: bool, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    rows, held = spanned(40, length=None), spanned(12, 1, length=None)
+    made = recipe(tiny_encoder, rows, name, task=task_of(rows, crf=crf), max_steps=6, head_start="solved")
+    run, encoded = begun(made, rows)
+    if run.state is not None:
+        losses = [s.loss for s in steps(run, encoded)]
+        assert np.isfinite(losses).all()
+    batch = made.task.encode(held, run.net.body)
+    before = made.task.answer(outputs(run.net, batch), held)
+    folder = save_network(tmp_path / "bundle", run.net, made, rows.schema, {}, "# x\n")
+    said = Bundle.load(folder).answer(held)
+    assert list(said.values) == list(before.values)
+    np.testing.assert_allclose(said.probabilities, before.probabilities, rtol=0, atol=1e-5)
 
 
 def test_the_loss_falls(name: str, tiny_encoder: Path) -> None:

@@ -18,19 +18,25 @@ from sartor.data.sets import one, places
 from sartor.errors import BadInput
 from sartor.part import names, part, part_from_json
 from sartor.predictions import LOWER_IS_BETTER, Predictions, better
-from sartor.pretrained.text import open_text
 from sartor.task import Task
-from text_samples import labelled, measured, paired, served, several, tagged
+from text_samples import labelled, measured, paired, served, several, spanned, tagged
 
 SAMPLES = {
     "classification": {"one label": labelled, "several labels": tagged, "text pairs": paired},
     "regression": {"a number": measured},
     "multitask": {"three sets": several},
+    "token_classification": {"spans": spanned},
 }
 EPISODIC = {"few_shot"}
 """They have a suite of their own: tests/shelves/test_tasks_in_episodes.py."""
 ROWWISE = [name for name in names("tasks") if name not in EPISODIC]
-CASES = [(name, kind) for name in ROWWISE for kind in SAMPLES.get(name, {"no sample": None})]
+OTHERWISE = ("token_classification:crf=true",)
+"""Settings that make another task of one."""
+CASES = [
+    (spelled, kind)
+    for spelled in (*ROWWISE, *OTHERWISE)
+    for kind in SAMPLES.get(spelled.partition(":")[0], {"no sample": None})
+]
 
 
 @dataclass(frozen=True)
@@ -42,19 +48,26 @@ class Case:
 
 @pytest.fixture(scope="module", params=CASES, ids="-".join)
 def case(request: pytest.FixtureRequest, tiny_encoder: Path) -> Case:
-    name, kind = request.param
+    spelled, kind = request.param
+    name = spelled.partition(":")[0]
     assert name in SAMPLES, f"give tests/shelves/test_tasks.py rows that the task '{name}' learns from"
     rows = SAMPLES[name][kind](50, 0)
-    task = part("tasks", name)
+    task = part("tasks", spelled)
     assert isinstance(task, Task)
-    return Case(task.learn(rows), rows, open_text(tiny_encoder, "mean", 256))
+    backbone: Any = part("backbones", f"encoder:path={tiny_encoder},pooling=mean")
+    return Case(task.learn(rows), rows, backbone.build(task.layout))
+
+
+def units(case: Case) -> int:
+    """How many vectors the head reads of the rows."""
+    return len(case.task.encode(served(case.rows), case.body).units(torch.arange(len(case.rows))))
 
 
 def each(case: Case) -> list[tuple[Any, slice, Case]]:
-    """The tasks it is made of, or itself: where their rows and their outputs lie, and they as cases of their own."""
+    """The tasks it is made of, or itself: where their vectors and their outputs lie, and they as cases of their own."""
     tasks, outputs = case.task.members.tasks(case.task), case.task.members.outputs(case.task)
     if not tasks:
-        return [(np.arange(len(case.rows)), slice(None), case)]
+        return [(np.arange(units(case)), slice(None), case)]
     return [
         (places(case.rows, name), outputs[name], Case(task, one(case.rows, name), case.body))
         for name, task in tasks.items()
@@ -62,7 +75,7 @@ def each(case: Case) -> list[tuple[Any, slice, Case]]:
 
 
 def known(case: Case) -> Any:
-    """(N, C) what one task's outputs should be: the number, or 1 where a row has the label."""
+    """(U, C) what one task's outputs should be: the number, or 1 where a row has the label."""
     targets = case.task.encode(case.rows, case.body).targets
     if targets.dtype == torch.float32 and targets.ndim == 1:
         return targets[:, None]
@@ -70,11 +83,13 @@ def known(case: Case) -> Any:
 
 
 def right(case: Case, sure: float) -> Any:
-    """(N, C) outputs that say what is known; for labels `sure` times over one half."""
-    out = torch.zeros(len(case.rows), case.task.describe()["num_labels"])
+    """(U, C) outputs that say what is known, and nothing else that the head may say; for labels `sure` times over one
+    half."""
+    out = case.task.head(case.body)(torch.zeros(units(case), case.body.width)).detach() * 0
     for where, outputs, alone in each(case):
-        told = known(alone)
-        out[where, outputs] = told if alone.task.describe()["problem_type"] == "regression" else (2 * told - 1) * sure
+        told, numbers = known(alone), alone.task.describe().get("problem_type") == "regression"
+        stretch = outputs if outputs.stop else slice(told.shape[1])
+        out[where, stretch] = told if numbers else (2 * told - 1) * sure
     return out
 
 
@@ -86,10 +101,11 @@ def perfect(case: Case) -> Predictions:
 def shuffled(case: Case) -> Predictions:
     """The right answers, each to another row of the same task."""
     best, order = perfect(case), np.arange(len(case.rows))
-    for where, _, _ in each(case):
+    names = list(case.task.members.tasks(case.task))
+    for where in [places(case.rows, name) for name in names] or [order.copy()]:
         order[where] = np.random.default_rng(1).permutation(where)
     turned = best.take(order)
-    return Predictions(best.rows, turned.values, best.labels, turned.probabilities)
+    return Predictions(best.rows, turned.values, best.labels, turned.probabilities, turned.offsets)
 
 
 def test_a_perfect_answer_scores_the_best_there_is(case: Case) -> None:
@@ -124,14 +140,15 @@ def test_rows_are_encoded_without_a_target(case: Case) -> None:
     without = case.task.encode(served(case.rows), case.body)
     assert without.targets is None
     assert with_targets.targets is not None
-    assert len(with_targets.targets) == len(case.rows)
+    assert len(with_targets.targets) == units(case)
     assert torch.equal(without.rows, with_targets.rows)
     for name, values in with_targets.sequences.items():
         assert torch.equal(without.sequences[name], values)
 
 
 def test_rows_without_a_target_are_answered(case: Case) -> None:
-    outputs = torch.randn(50, case.task.describe()["num_labels"], generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(units(case), case.body.width, generator=torch.Generator().manual_seed(0))
+    outputs = case.task.head(case.body)(noise).detach()
     said = case.task.answer(outputs, served(case.rows))
     assert said.rows.tolist() == case.rows.numbers.tolist()
     assert len(said.values) == 50
@@ -166,9 +183,10 @@ def test_predictions_survive_the_file(case: Case, tmp_path: Path) -> None:
 
 def test_the_head_has_one_output_for_each_number_that_is_said(case: Case) -> None:
     head = case.task.head(case.body)
-    outputs = head(torch.zeros(4, case.body.width))
-    assert outputs.shape == (4, case.task.describe()["num_labels"])
     batch = case.task.encode(case.rows, case.body).take(torch.arange(4))
+    outputs = head(torch.zeros(len(batch.units(torch.arange(4))), case.body.width))
+    said = case.task.answer(outputs.detach(), case.rows.take(range(4)))
+    assert outputs.shape[1] >= case.task.describe()["num_labels"] == max(1, len(said.labels))
     losses = case.task.loss(outputs, batch)
     assert losses.shape == (4,)
     assert (losses >= 0).all()
@@ -186,7 +204,7 @@ def test_the_loss_is_least_for_the_right_answer(case: Case) -> None:
 def test_the_solved_head_beats_the_head_as_it_is_made(case: Case) -> None:
     """Features that say the answer: the targets beside noise."""
     batch = case.task.encode(case.rows, case.body)
-    features = torch.randn(50, case.body.width, generator=torch.Generator().manual_seed(0))
+    features = torch.randn(units(case), case.body.width, generator=torch.Generator().manual_seed(0))
     for where, _, alone in each(case):
         told = known(alone)
         features[where, : told.shape[1]] = told
@@ -199,13 +217,14 @@ def test_the_solved_head_beats_the_head_as_it_is_made(case: Case) -> None:
 
 def test_what_it_learned_survives_the_disk(case: Case) -> None:
     assert part_from_json("tasks", json.loads(json.dumps(case.task.to_json()))) == case.task
-    assert part("tasks", case.task.spelled()) == part("tasks", case.task.name)
+    fresh: Any = part("tasks", case.task.spelled())
+    assert fresh.learn(case.rows) == case.task
 
 
 def test_learning_gives_a_new_value(case: Case) -> None:
-    before = part("tasks", case.task.name)
-    assert before.learn(case.rows) == case.task  # type: ignore[attr-defined]
-    assert before == part("tasks", case.task.name)
+    before: Any = part("tasks", case.task.spelled())
+    assert before.learn(case.rows) == case.task
+    assert before == part("tasks", case.task.spelled())
 
 
 def test_its_description_is_a_transformers_configuration(case: Case) -> None:

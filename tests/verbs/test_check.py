@@ -74,3 +74,18 @@ def test_neither_torch_nor_transformers_is_imported(tmp_path: Path) -> None:
     )
     said = subprocess.run([sys.executable, "-c", ask, str(path)], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
+
+
+def test_spans_are_counted_where_tags_are_predicted() -> None:
+    data = [{"tokens": ["Ada", "Lovelace", f"n{i}"], "tags": ["B-PER", "I-PER", "O"]} for i in range(60)]
+    result = check(data)
+    assert (result.ok, result.classes) == (True, {"PER": 60})
+    assert result.how.startswith("stratified by the types of span in 'tags'")
+
+
+def test_every_problem_of_tags_at_once() -> None:
+    data = [{"tokens": ["Ada", f"n{i}"], "tags": ["B-PER", "O"]} for i in range(60)]
+    data[3]["tags"], data[4]["tags"], data[5] = ["B-PER"], ["PER", "O"], {"tokens": [], "tags": []}
+    result = check(data)
+    assert [p.code for p in result.problems] == ["TAG_LENGTH", "TAG_FORM", "TOKENS_NONE"]
+    assert not result.ok

@@ -83,3 +83,10 @@ def test_nothing_is_replaced() -> None:
             init("reviews.csv", hints=Hints(target="stars"), out=out)
         assert str(raised.value) == sentence
     assert Path("reviews.yaml").read_text("utf-8") == "mine"
+
+
+def test_tokens_with_tags_need_no_word() -> None:
+    Path("names.conll").write_text("".join(f"Ada{i} B-PER\nsaid O\nso{i} O\n\n" for i in range(40)), "utf-8")
+    done = init("names.conll")
+    assert done.settings == {"data": "names.conll", "task": "token_classification", "target": "ner_tags"}
+    assert "target: ner_tags  # a tag for each token" in done.text

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from sartor.baseline import Baseline, Fitted, State
 from sartor.classical.targets import Target
+from sartor.data.rows import Kind
 from sartor.predictions import Floats, Predictions
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Majority(Baseline):
-    """Says the same for every row: the training rows' frequencies of the labels, or the mean of their numbers."""
+    """Says the same for every row: the training rows' frequencies of the labels, or the mean of their numbers; of
+    tokens that they are in no span."""
+
+    predicts: ClassVar[frozenset[Kind]] = Baseline.predicts | {"tags"}
 
     def fit(self, task: Task, rows: Rows, seed: int = 0) -> Fitted:
         target = Target.of(task)
@@ -36,7 +40,7 @@ class Constant(Fitted):
     answer: Floats
 
     def predict(self, rows: Rows) -> Predictions:
-        everywhere = np.tile(self.answer, (len(rows), 1))
+        everywhere = np.tile(self.answer, (self.target.count(rows), 1))
         return self.target.answers(rows, everywhere[:, 0] if self.target.number else everywhere)
 
     def state(self) -> State:

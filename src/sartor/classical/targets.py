@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sartor.classical.tagging import Tagging
+from sartor.data.tokens import of_rows
 from sartor.errors import BadInput
 from sartor.predictions import Floats, Predictions
 
@@ -20,10 +22,12 @@ FLOOR = 1e-6
 
 @dataclass(frozen=True)
 class Target:
-    """What is predicted: one of the labels, several of them, or a number where there are none."""
+    """What is predicted: one of the labels, several of them, or a number where there are none; `tokens`: a label for
+    each token of a row, and what is said of rows below is said of those."""
 
     labels: tuple[str, ...]
     several: bool
+    tokens: bool = False
 
     @classmethod
     def of(cls, task: Task) -> Target:
@@ -31,11 +35,15 @@ class Target:
         if not (hasattr(task, "labels") and hasattr(task, "several")):
             fix = "use a task such as classification or regression"
             raise BadInput("BASELINE_TASK", f"a baseline cannot predict what the task '{task.name}' asks for", fix=fix)
-        return cls(tuple(task.labels), bool(task.several))
+        return cls(tuple(task.labels), bool(task.several), task.layout == "tokens")
 
     @property
     def number(self) -> bool:
         return not self.labels
+
+    def count(self, rows: Rows) -> int:
+        """How many answers the rows ask for."""
+        return sum(map(len, of_rows(rows))) if self.tokens else len(rows)
 
     def known(self, rows: Rows) -> Floats:
         """(N,) numbers, or (N, C) 1 where a row has the label. The rows must have targets, all of them learned."""
@@ -46,6 +54,8 @@ class Target:
             )
         if self.number:
             return np.asarray(targets, dtype=np.float64)
+        if self.tokens:
+            return np.asarray(np.eye(len(self.labels))[Tagging(self.labels).known(rows)])
         place = {label: i for i, label in enumerate(self.labels)}
         known = np.zeros((len(rows), len(self.labels)))
         for i, target in enumerate(targets):
@@ -57,6 +67,8 @@ class Target:
         if self.number:
             return Predictions(rows.numbers, outputs)
         probabilities = self._possible(outputs)
+        if self.tokens:
+            return Tagging(self.labels).answers(rows, np.log(probabilities))
         return Predictions(rows.numbers, self._said(probabilities), self.labels, probabilities)
 
     def losses(self, said: Floats, known: Floats) -> Floats:

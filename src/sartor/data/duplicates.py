@@ -25,7 +25,9 @@ LEAST_WORDS = 6
 MOST_PAIRS = 100_000
 NEIGHBOURS, BLOCK = 200_000, 50_000
 """Texts compared with each other, and texts hashed at a time."""
-COMPARED: tuple[tuple[Kind, str], ...] = (("text", "text"), ("image", "image"), ("audio", "sound"))
+COMPARED: tuple[tuple[Kind, str], ...] = (
+    ("text", "text"), ("tokens", "text"), ("image", "image"), ("audio", "sound"),
+)  # fmt: skip
 PUNCTUATION = "".join(c if c.isalnum() else " " for c in map(chr, range(128)))
 WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
 """A word, or one character of a script that writes no spaces."""
@@ -40,7 +42,7 @@ def compared(rows: Rows) -> str | None:
 def keys(rows: Rows) -> list[tuple[Hashable, ...]]:
     """What two rows share when their inputs say the same: the texts; without texts the content of the images or
     sounds; in any other table every input."""
-    texts = rows.schema.reading("text")
+    texts = rows.schema.worded()
     media = (*rows.schema.reading("image"), *rows.schema.reading("audio"))
     if media and not texts:
         return list(zip(*([_content(v) for v in rows.columns[name]] for name in media), strict=True))
@@ -49,8 +51,9 @@ def keys(rows: Rows) -> list[tuple[Hashable, ...]]:
     return [tuple(map(_hashable, row)) for row in zip(*(rows.columns[n] for n in rows.schema.inputs), strict=True)]
 
 
-def _spaced(text: str | None) -> str:
+def _spaced(text: str | list[str] | None) -> str:
     """The text with single spaces: the same object where it is so already, since there may be a million."""
+    text = " ".join(text) if isinstance(text, list) else text
     spaced = " ".join(text.split()) if text else ""
     return text if text and spaced == text else spaced
 

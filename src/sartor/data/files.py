@@ -18,11 +18,12 @@ from sartor.errors import BadInput, nearest
 
 FORMATS = {
     ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet",
-    ".pq": "parquet", ".zip": "zip", ".npz": "npz",
+    ".pq": "parquet", ".zip": "zip", ".npz": "npz", ".conll": "conll", ".bio": "conll", ".iob": "conll",
+    ".iob2": "conll", ".iobes": "conll", ".bioes": "conll", ".bilou": "conll", ".bmes": "conll",
 }  # fmt: skip
 PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".npy", ".bin"})
 SHOWN_FORMATS = ".csv, .tsv, .jsonl or .parquet, plain or with .gz"
-"""Images and sounds come besides as a folder or a .zip of them."""
+"""Images and sounds come besides as a folder or a .zip of them, sentences with tags as .conll and its kin."""
 CHUNK = 1 << 20
 LONGEST_LINE = 64 << 20
 BOMB_RATIO = 500
@@ -31,7 +32,7 @@ BOMB_BYTES = 32 << 20
 
 
 def format_of(path: Path, source: str) -> str:
-    """`csv`, `tsv`, `jsonl` or `parquet`, by the file's ending; raises `BadInput` for others."""
+    """`csv`, `tsv`, `jsonl`, `parquet` or `conll`, by the file's ending; raises `BadInput` for others."""
     suffixes = [s.lower() for s in path.suffixes]
     suffix = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else (suffixes or [""])[-1]
     if suffix in PICKLES:

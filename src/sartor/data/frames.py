@@ -77,14 +77,23 @@ def from_dataset(dataset: Any, source: str) -> Table:
     for name, feature in plain.features.items():
         if getattr(feature, "decode", False):  # images and sounds come as they are stored, and are read here
             plain = plain.cast_column(name, type(feature)(decode=False))
-    names = {c: getattr(plain.features[c], "names", None) for c in plain.column_names}
+    names = {c: _names_of(plain.features[c]) for c in plain.column_names}
     columns = {c: list(plain[c]) for c in plain.column_names}
-    return numbered(source, {c: _named(values, names[c]) for c, values in columns.items()})
+    return numbered(source, {c: named(values, names[c]) for c, values in columns.items()})
 
 
-def _named(values: list[Any], names: Sequence[str] | None) -> list[Any]:
-    """A ClassLabel column by its names; -1 is how `datasets` writes an unknown label."""
-    if names is None or not all(v is None or isinstance(v, int) for v in values):
+def _names_of(feature: Any) -> Sequence[str] | None:
+    """The names of a ClassLabel, or of a list of them."""
+    return getattr(getattr(feature, "feature", feature), "names", None)
+
+
+def named(values: list[Any], names: Sequence[str] | None) -> list[Any]:
+    """A ClassLabel column by its names, or one of lists of them; -1 is how `datasets` writes an unknown label."""
+    if names is None:
+        return values
+    if all(v is None or isinstance(v, list) for v in values):
+        return [None if v is None else named(v, names) for v in values]
+    if not all(v is None or isinstance(v, int) for v in values):
         return values
     return [None if v is None or v < 0 else names[v] for v in values]
 

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
+from sartor.data import tag_checks
+from sartor.data import tags as tagging
 from sartor.data.duplicates import compared
 from sartor.data.problem import Problem, places, quoted, rows_of, short
 from sartor.data.rows import Rows
@@ -23,6 +25,10 @@ def check(rows: Rows) -> Iterator[Problem]:
     yield from _missing(rows, values, name)
     if rows.schema.kind(name) == "number":
         yield from _constant(values, name)
+        return
+    if rows.schema.kind(name) == "tags":
+        yield from tag_checks.check(rows, values)
+        yield from _spelling(tagging.counted(values))
         return
     counts = Counter(_each_label(values))
     yield from _single(counts, name)
@@ -44,7 +50,9 @@ def of_part(train: Rows, part: Rows, name: str) -> Iterator[Problem]:
         yield Problem("EVAL_NO_LABELS", "error", message, "give a part with the true values", 1, (part.source,))
         return
     yield from _missing(part, values, target)
-    if train.schema.kind(target) != "number":
+    if train.schema.kind(target) == "tags":
+        yield from tag_checks.of_part(train, part, values)
+    elif train.schema.kind(target) != "number":
         known = set(train.schema.labels) or set(_each_label(train.targets() or ()))
         yield from _unknown(part, values, known, "the training part")
 
@@ -57,9 +65,8 @@ def conflicts(rows: Rows, keys: Sequence[Hashable], equal: Sequence[tuple[int, i
     found = [(i, j) for i, j in equal if values[i] is not None and values[j] is not None and values[i] != values[j]]
     if found:
         i, j = found[0]
-        shown = (
-            f"line {rows.lines[j]} says '{short(str(values[j]))}', line {rows.lines[i]} says '{short(str(values[i]))}'"
-        )
+        one, other = _apart(values[j], values[i])
+        shown = f"line {rows.lines[j]} says '{short(one)}', line {rows.lines[i]} says '{short(other)}'"
         message = (
             f"the {compared(rows)} of an earlier row comes again with another label in {rows_of(len(found))} ({shown})"
         )
@@ -71,6 +78,21 @@ def conflicts(rows: Rows, keys: Sequence[Hashable], equal: Sequence[tuple[int, i
             len(found),
             places(rows, [i for i, _ in found]),
         )
+
+
+def _apart(one: Any, other: Any) -> tuple[str, str]:
+    """Two different answers in words; of lists of equal length, such as tags, where they first differ."""
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return next((str(a), str(b)) for a, b in zip(one, other, strict=True) if a != b)
+    return str(one), str(other)
+
+
+def classes_of(rows: Rows) -> Counter[str]:
+    """Label -> how many rows have it, or how many spans are of that type; empty where a number is predicted."""
+    values, target = rows.targets(), rows.schema.target
+    if values is None or target is None or rows.schema.kind(target) == "number":
+        return Counter()
+    return tagging.counted(values) if rows.schema.kind(target) == "tags" else Counter(map(str, _each_label(values)))
 
 
 def _each_label(values: Iterable[Any]) -> Iterator[str]:

@@ -19,7 +19,7 @@ GLANCE = 2000
 def check(rows: Rows) -> Iterator[Problem]:
     """A column that alone predicts the target perfectly, and texts that contain their label in every row."""
     values, target = rows.targets(), rows.schema.target
-    if values is None or target is None or len(rows) < LEAST_ROWS or rows.schema.kind(target) == "labels":
+    if values is None or target is None or len(rows) < LEAST_ROWS or rows.schema.kind(target) in ("labels", "tags"):
         return
     if len(set(values)) < 2:
         return

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
 from sartor.data import files
+from sartor.data.frames import named
 from sartor.data.table import Table, numbered
 from sartor.errors import BadInput
 
@@ -41,4 +43,15 @@ def from_arrow(table: Any, source: str) -> Table:
         from sartor.data.table import refuse_names
 
         refuse_names(names, source)
-    return numbered(source, dict(zip(names, values, strict=True)))
+    known = _label_names(table.schema.metadata or {})
+    return numbered(source, {n: named(v, known.get(n)) for n, v in zip(names, values, strict=True)})
+
+
+def _label_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
+    """Column -> the names of its numbers, where `datasets` wrote the file and its labels into it."""
+    try:
+        features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+        found = {name: kind.get("feature", kind).get("names") for name, kind in features.items()}
+    except (ValueError, AttributeError):  # somebody else's note under this name
+        return {}
+    return {name: names for name, names in found.items() if isinstance(names, list)}

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sartor.data import arrays, delimited, files, folders, frames, hub, jsonl, parquet, sets
+from sartor.data import arrays, conll, delimited, files, folders, frames, hub, jsonl, parquet, sets
 from sartor.data.beside import at_home
 from sartor.data.hints import Hints, refuse_contradictions
 from sartor.data.media_checks import sifted
@@ -26,9 +26,9 @@ EXAMPLES = ("docstrings",)
 def read(source: Any, hints: Hints = Hints(), *, serving: bool = False, like: Schema | None = None) -> Rows:  # noqa: B008
     """Every row of `source`, or one `BadInput`.
 
-    source   a table, a path (CSV, TSV, JSONL, Parquet, each plain or gzip; .npz; a folder or a zip archive of images
-             or sounds by class), `hf:owner/name`, `example:docstrings`, a pandas, pyarrow or `datasets` table, or a
-             list of dicts
+    source   a table, a path (CSV, TSV, JSONL, Parquet, CoNLL, each plain or gzip; .npz; a folder or a zip archive of
+             images or sounds by class), `hf:owner/name`, `example:docstrings`, a pandas, pyarrow or `datasets` table,
+             or a list of dicts
     serving  the target column may be absent
     like     the schema of the training part or a bundle, imposed on these rows; the target is kept only if it is
              there, and of the hints only `skip_bad` counts
@@ -70,11 +70,15 @@ def _file(path: Path, source: str) -> Table:
     files.refuse_path(path, source)
     if folders.is_media(path.name):
         return folders.of_file(path, source)
+    if conll.recognised(path, source):
+        return conll.read(path, source)
     kind = files.format_of(path, source)
     if kind == "npz":
         return arrays.read(path, source, part)
     if kind == "zip":
         return folders.of_archive(path, source)
+    if kind == "conll":
+        return conll.read(path, source)
     return at_home(_delimited(path, source, kind), path)
 
 
@@ -95,7 +99,7 @@ def _example(source: str) -> Table:
 
 
 def _rows(table: Table, schema: Schema) -> Rows:
-    columns: dict[str, Sequence[Any]] = {c.name: convert(table, c.name, c.kind) for c in schema.columns}
+    columns: dict[str, Sequence[Any]] = {c.name: convert(table, c.name, c.kind, schema.labels) for c in schema.columns}
     return Rows(schema, columns, np.arange(len(table), dtype=np.int64), table.lines, table.source)
 
 

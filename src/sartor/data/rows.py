@@ -16,15 +16,21 @@ from numpy.typing import NDArray
 
 from sartor.data.media import as_fingerprint
 
-Kind = Literal["text", "category", "number", "boolean", "date", "image", "audio", "id", "labels"]
-KINDS: tuple[Kind, ...] = ("text", "category", "number", "boolean", "date", "image", "audio", "id", "labels")
+Kind = Literal["text", "category", "number", "boolean", "date", "image", "audio", "id", "labels", "tokens", "tags"]
+KINDS: tuple[Kind, ...] = (
+    "text", "category", "number", "boolean", "date", "image", "audio", "id", "labels", "tokens", "tags",
+)  # fmt: skip
 TASK = "task"
 """The column that says of which data set a row is, where rows of several lie in one table."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column and what it seems to hold. `labels`: several labels per row (a list, or text with a separator)."""
+    """One column and what it seems to hold.
+
+    labels         several labels per row (a list, or text with a separator)
+    tokens, tags   a list of tokens per row, and a tag for each of them
+    """
 
     name: str
     kind: Kind
@@ -67,6 +73,10 @@ class Schema:
         columns = tuple(c for c in self.columns if c.name != self.target)
         return replace(self, columns=columns, target=None, members=members)
 
+    def worded(self) -> tuple[str, ...]:
+        """The input columns that hold words, as texts or as lists of tokens, in order."""
+        return tuple(name for name in self.inputs if self.kind(name) in ("text", "tokens"))
+
     def to_json(self) -> dict[str, Any]:
         from dataclasses import asdict
 
@@ -84,7 +94,8 @@ class Schema:
 class Rows:
     """N rows of a table.
 
-    columns   name -> N values: str, float, int, bool, a list of str (several labels), `Media`, or None where missing
+    columns   name -> N values: str, float, int, bool, a list of str (labels, tokens, tags), `Media`, or None where
+              missing
     numbers   (N,) each row's number in the data as read, from 0: its identity in splits and predictions
     lines     (N,) each row's line in its file, from 1 (for Parquet and frames: its number + 1)
     source    the file's name as the user gave it, for messages
@@ -128,9 +139,10 @@ class Rows:
         return replace(self, schema=schema, columns={n: v for n, v in self.columns.items() if n != target})
 
     def texts(self) -> list[tuple[str, ...]]:
-        """N tuples of the row's text inputs: one text, or a pair; a missing text is empty."""
-        names = self.schema.reading("text")
-        return list(zip(*(["" if v is None else str(v) for v in self.columns[n]] for n in names), strict=True))
+        """N tuples of the row's inputs that hold words: one text, or a pair; a missing text is empty, tokens are parted
+        by spaces."""
+        names = self.schema.worded()
+        return list(zip(*([_as_text(v) for v in self.columns[n]] for n in names), strict=True))
 
     def place(self, i: int) -> str:
         """`file:line` of the row at position i."""
@@ -146,3 +158,7 @@ class Rows:
                 json.dumps(list(values), ensure_ascii=False, default=as_fingerprint).encode("utf-8", "surrogatepass")
             )
         return digest.hexdigest()
+
+
+def _as_text(value: Any) -> str:
+    return "" if value is None else " ".join(value) if isinstance(value, list) else str(value)

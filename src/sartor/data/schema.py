@@ -66,7 +66,7 @@ def _column(name: str, values: Sequence[Any], hints: Hints) -> Column:
         return look(name, values)
     missing = sum(v is None or v == "" for v in values)
     distinct = len({v if v.__hash__ else repr(v) for v in values if v is not None and v != ""})
-    return Column(name, cast(Kind, said), "given", missing, distinct)
+    return Column(name, cast(Kind, said), hints.reasons.get(name, "given"), missing, distinct)
 
 
 def _guess_target(looked: Mapping[str, Column], hints: Hints, source: str, serving: bool) -> str | None:

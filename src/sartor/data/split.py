@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sartor.data import duplicates
+from sartor.data import duplicates, tags
 from sartor.data.problem import rows_of
 from sartor.data.rows import Rows
 from sartor.errors import BadInput
@@ -136,6 +136,9 @@ def _strata(rows: Rows) -> tuple[Integers, str]:
         return np.searchsorted(edges, numbers).astype(np.int64), f"stratified by '{target}' in {len(edges) + 1} bins"
     if rows.schema.kind(target) == "labels":
         return _codes(_label_sets(values)), f"stratified by the sets of '{target}'"
+    if rows.schema.kind(target) == "tags":
+        types = [sorted({kind for _, _, kind in tags.spans(v or ())}) for v in values]
+        return _codes(_label_sets(types)), f"stratified by the types of span in '{target}'"
     return _codes(list(values)), f"stratified by '{target}'"
 
 

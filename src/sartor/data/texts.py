@@ -16,7 +16,7 @@ def text_columns(rows: Rows) -> dict[str, list[str]]:
     if not names:
         fix = "name the text column: --text NAME"
         raise BadInput("NO_TEXT", "none of the input columns holds text", fix=fix, where=rows.source)
-    texts = rows.texts()
+    columns = [["" if v is None else str(v) for v in rows.columns[name]] for name in names]
     if len(names) == 2:
-        return {"text": [t[0] for t in texts], "text_pair": [t[1] for t in texts]}
-    return {"text": [" ".join(t) for t in texts]}
+        return {"text": columns[0], "text_pair": columns[1]}
+    return {"text": [" ".join(texts) for texts in zip(*columns, strict=True)]}

@@ -10,6 +10,7 @@ from typing import Any
 from sartor.data.media import media
 from sartor.data.rows import Kind
 from sartor.data.table import Table
+from sartor.data.tokens import tag_lists, token_lists
 from sartor.errors import BadInput, one_line
 
 NUMBER = re.compile(r"\s*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
@@ -26,8 +27,9 @@ def is_missing(text: str) -> bool:
     return text.strip().casefold() in MISSING
 
 
-def convert(table: Table, name: str, kind: Kind) -> list[Any]:
-    """The column's values as `kind`; raises `BadInput` at the first cell that cannot be one."""
+def convert(table: Table, name: str, kind: Kind, declared: Sequence[str] = ()) -> list[Any]:
+    """The column's values as `kind`; raises `BadInput` at the first cell that cannot be one. `declared`: the labels
+    that tags may be numbers of."""
     raw = table.columns[name]
     makers: dict[str, Callable[[], list[Any]]] = {
         "text": lambda: [v if v is None or isinstance(v, str) else _word(v) for v in raw],
@@ -36,6 +38,8 @@ def convert(table: Table, name: str, kind: Kind) -> list[Any]:
         "boolean": lambda: _each(table, name, _boolean, "true or false", "DATA_TYPE"),
         "date": lambda: _each(table, name, _date, "a date such as 2024-05-31", "DATA_TYPE"),
         "labels": lambda: label_lists(table, name),
+        "tokens": lambda: token_lists(table, name),
+        "tags": lambda: tag_lists(table, name, declared),
         "image": lambda: media(raw, table.home),
         "audio": lambda: media(raw, table.home),
     }

@@ -112,7 +112,7 @@ class Crew:
         return tuple((found / self.world).tolist())
 
     def answers(self, examples: Batch, cuts: Sequence[Tensor], call: Callable[[Batch], Tensor]) -> Tensor:
-        """(N, ...) what `call` says of the examples, in row order: one call for each of `cuts`, dealt to the processes.
+        """(U, ...) what `call` says of the examples, in row order: one call for each of `cuts`, dealt to the processes.
 
         The same cuts as in one process give the same bits. All make equally many calls: those of a sharded network
         need every process in step.
@@ -121,15 +121,14 @@ class Crew:
             return call(examples)
         dealt = [list(cuts[rank :: self.world]) for rank in range(self.world)]
         mine = dealt[self.rank] + [cuts[0]] * (len(dealt[0]) - len(dealt[self.rank]))
-        said = torch.cat([call(examples.take(cut)) for cut in mine])[: sum(map(len, dealt[self.rank]))]
         places = [torch.cat([*part, cuts[0][:0]]) for part in dealt]
-        even = torch.zeros(max(map(len, places)), *said.shape[1:], dtype=said.dtype)
+        sizes = [len(examples.units(rows)) for rows in places]
+        said = torch.cat([call(examples.take(cut)) for cut in mine])[: sizes[self.rank]]
+        even = torch.zeros(max(sizes), *said.shape[1:], dtype=said.dtype)
         even[: len(said)] = said
         found = self.accelerator.gather(even.to(self.accelerator.device)).cpu().split(len(even))
-        out = torch.empty(len(examples), *said.shape[1:], dtype=said.dtype)
-        for where, part in zip(places, found, strict=True):
-            out[where] = part[: len(where)]
-        return out
+        whole = torch.cat([part[:size] for part, size in zip(found, sizes, strict=True)])
+        return examples.restored(whole, torch.cat(places))
 
     def by_first(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What the first process's work gave, in every process, as JSON; the others wait for it."""

@@ -1,4 +1,6 @@
-"""Forward passes without a graph, sorted by length, answers in row order. Legend: N rows, D width, C outputs."""
+"""Forward passes without a graph, sorted by length, answers in row order.
+Legend: N rows, U vectors that a head reads of them (see `Batch.counts`), D width, C outputs.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +22,17 @@ TOKENS = 2048
 
 
 def features(body: Body, examples: Batch, precision: str = "fp32") -> Tensor:
-    """(N, D) what the head reads, dropout off."""
-    return torch.cat(list(_passes(body, body, examples, precision)))[_back(examples)]
+    """(U, D) what the head reads, dropout off."""
+    return examples.restored(torch.cat(list(_passes(body, body, examples, precision))), _order(examples))
 
 
 def outputs(net: Network, examples: Batch, precision: str = "fp32", learned: Mapping[str, Tensor] = {}) -> Tensor:
-    """(N, C) what the network says, dropout off; with the weights `learned` in place of its own, those of the body in
+    """(U, C) what the network says, dropout off; with the weights `learned` in place of its own, those of the body in
     32 bits."""
     module = Lent(net, learned) if learned else net
     inside = any(name.startswith("body.") for name in learned)
     passes = _passes(module, net.body, examples, "fp32" if inside else precision)
-    return torch.cat(list(passes))[_back(examples)]
+    return examples.restored(torch.cat(list(passes)), _order(examples))
 
 
 @contextmanager
@@ -60,8 +62,9 @@ class Lent(nn.Module):
 
 
 def head_reads(net: Network, examples: Batch, precision: str = "fp32") -> Tensor:
-    """(N, D) what the head reads, asked of the whole network: the only way through one that is sharded."""
-    return torch.cat(list(_passes(net, net.body, examples, precision, "features")))[_back(examples)]
+    """(U, D) what the head reads, asked of the whole network: the only way through one that is sharded."""
+    passes = _passes(net, net.body, examples, precision, "features")
+    return examples.restored(torch.cat(list(passes)), _order(examples))
 
 
 def cuts(examples: Batch) -> list[Tensor]:
@@ -95,8 +98,3 @@ def _by_length(examples: Batch) -> Iterator[Tensor]:
 
 def _order(examples: Batch) -> Tensor:
     return torch.argsort(examples.lengths, stable=True)
-
-
-def _back(examples: Batch) -> Tensor:
-    """Where each row's answer stands among the sorted ones."""
-    return torch.argsort(_order(examples), stable=True)

@@ -253,6 +253,8 @@ def _hand_over(order: Order, folder: RunFolder, ground: Ground, verdict: Verdict
         "name": pick.name,
         "recipe": pick.candidate.to_json(),
         "labels": list(getattr(ground.task, "labels", ())),
+        "pipeline_tag": ground.task.telling.pipeline,
+        "notes": list(ground.task.telling.notes(ground.task)),
         "task": ground.task.name,
         "metrics": result["pick"]["metrics"],
         "test": result["pick"]["test"],

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sartor.data.label_checks import classes_of
 from sartor.data.rows import Rows
 from sartor.position.course import Log
 from sartor.position.entry import Entry
@@ -17,8 +18,6 @@ from sartor.position.statistics import resolvable
 from sartor.position.verdict import Verdict, compare_predictions, interval, interval_of
 from sartor.predictions import Predictions, Scores
 
-SHOWN = ("text", "image", "audio")
-"""Kinds of input that say something to a reader; media by their names."""
 WRONG = 20
 """The most confidently wrong rows that are shown."""
 
@@ -74,12 +73,18 @@ def test_scores(ground: Ground, verdict: Verdict, entries: Sequence[Entry]) -> d
         out[metric] = {"value": value, "low": finite(found.low), "high": finite(found.high), "n": len(rows)}
         out[metric] |= {"level": found.level, "method": found.method}
     gains = [_gain(ground, verdict.metric, e, (said, scores)) for e in entries if _simple(e) and e is not pick]
-    return {"test": out, "gains": gains, "confusion": confusion(ground, said, rows), "wrong": wrong(said, rows)}
+    return {"test": out, "gains": gains, "confusion": confusion(said, rows), **_told(ground, said, rows)}
 
 
-def confusion(ground: Ground, said: Predictions, rows: Rows) -> dict[str, Any] | None:
+def _told(ground: Ground, said: Predictions, rows: Rows) -> dict[str, Any]:
+    """What the task tells of the pick's answers."""
+    telling = ground.task.telling
+    return {"wrong": telling.mistakes(said, rows, WRONG), "by_label": telling.by_label(said, rows)}
+
+
+def confusion(said: Predictions, rows: Rows) -> dict[str, Any] | None:
     """Counts, rows true and columns predicted; None where the answer is no single label."""
-    if not said.labels or rows.targets() is None or isinstance(said.values[0] if len(said) else "", tuple):
+    if not said.single or rows.targets() is None:
         return None
     place = {label: i for i, label in enumerate(said.labels)}
     counts = np.zeros((len(place), len(place)), dtype=int)
@@ -88,43 +93,12 @@ def confusion(ground: Ground, said: Predictions, rows: Rows) -> dict[str, Any] |
     return {"labels": list(said.labels), "counts": counts.tolist()}
 
 
-def wrong(said: Predictions, rows: Rows) -> list[dict[str, Any]]:
-    """The rows that were answered wrongly with the most confidence; for numbers, those that are furthest off."""
-    truths = list(rows.targets() or ())
-    if not truths:
-        return []
-    found: list[tuple[float, int]] = []
-    for i, (truth, answer) in enumerate(zip(truths, said.values.tolist(), strict=True)):
-        if not said.labels:
-            found.append((abs(float(truth) - float(answer)), i))
-        elif (set(truth) != set(answer)) if isinstance(answer, tuple) else str(truth) != str(answer):
-            assert said.probabilities is not None
-            found.append((float(said.probabilities[i].max()), i))
-    shown = sorted(found, reverse=True)[:WRONG]
-    names = [name for name in rows.schema.inputs if rows.schema.kind(name) in SHOWN]
-    texts = list(zip(*(["" if v is None else str(v) for v in rows.columns[n]] for n in names), strict=True))
-    return [
-        {
-            "text": " | ".join(texts[i]) if texts else "",
-            "label": truths[i],
-            "prediction": said.values[i],
-            "probability": size if said.labels else None,
-            "row": int(rows.numbers[i]),
-            "line": int(rows.lines[i]),
-        }
-        for size, i in shown
-    ]
-
-
 def data_facts(ground: Ground) -> dict[str, Any]:
     """The data as they were used."""
     split, schema = ground.split, ground.split.train.schema
     parts = {"train": split.train, "validation": split.validation, "test": split.test}
-    labels: Counter[str] = Counter()
-    if schema.target is not None and schema.kind(schema.target) != "number":
-        for rows in parts.values():
-            for target in rows.targets() or ():
-                labels.update(target if isinstance(target, list | tuple) else [str(target)])
+    labels = sum((classes_of(rows) for rows in parts.values()), Counter[str]())
+    spans = schema.target is not None and schema.kind(schema.target) == "tags"
     read = [b.train.lengths for b in ground.bases.values() if b.train.sequences]
     cut = [float((lengths >= lengths.max()).float().mean()) for lengths in read]
     return {
@@ -136,7 +110,8 @@ def data_facts(ground: Ground) -> dict[str, Any]:
         "parts": {name: len(rows) for name, rows in parts.items()},
         "how": split.how,
         "fingerprint": split.fingerprint,
-        "resolution": resolvable(len(split.validation)) if labels else None,
+        "counted": "spans" if spans else "rows",
+        "resolution": resolvable(len(split.validation)) if labels and not spans else None,
         "longest_tokens": max((int(lengths.max()) for lengths in read), default=None),
         "truncated_share": max(cut, default=None),
     }

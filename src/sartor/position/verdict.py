@@ -83,7 +83,7 @@ def compare_predictions(
     if metric in a[1].items:
         items = a[1].items[metric], b[1].items[metric]
         return paired(*items, lower_is_better=lower, metric=metric, seed=seed, draws=DRAWS)
-    if metric == "macro_f1" and _single(a[0]):
+    if metric == "macro_f1" and a[0].single:
         truth, said, other = _codes(rows, a[0]), _answers(a[0]), _answers(b[0])
         return dataclasses.replace(paired_macro_f1(truth, said, other, len(a[0].labels), seed=seed), metric=metric)
     first, second = (task.metric(metric, predictions, rows) for predictions, _ in (a, b))
@@ -98,7 +98,7 @@ def interval(task: Task, entry: Entry, rows: Rows, metric: str, seed: int) -> In
 def interval_of(task: Task, said: Predictions, scores: Scores, rows: Rows, metric: str, seed: int) -> Interval:
     """The metric with its 95 % interval: Wilson or exact for shares, the bootstrap for everything else."""
     items = scores.items.get(metric)
-    if metric == "macro_f1" and _single(said):
+    if metric == "macro_f1" and said.single:
         return macro_f1_interval(_codes(rows, said), _answers(said), len(said.labels), seed=seed)
     if items is None:
         found = bootstrap_metric(task.metric(metric, said, rows), len(rows), seed=seed, draws=1000)
@@ -159,10 +159,6 @@ def _corrected(done: Sequence[Entry], metric: str, lower: bool, seed: int) -> Co
     if len(done) < 2 or any(metric not in _scores(e).items for e in done):
         return None
     return bbc(np.stack([e.items(metric) for e in done]), lower_is_better=lower, seed=seed)
-
-
-def _single(said: Predictions) -> bool:
-    return bool(said.labels) and len(said) > 0 and not isinstance(said.values[0], tuple)
 
 
 def _codes(rows: Rows, said: Predictions) -> Integers:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,7 @@ class ImageBody(Body):
     """A transformers image classifier up to what its last linear layer reads; pixels come as bytes and are normalised
     here, so that a batch is small. Norms over the batch follow it only where their scale moves."""
 
-    reads: ClassVar[frozenset[str]] = frozenset({"image"})
+    reads = frozenset({"image"})
     scale: Tensor
     shift: Tensor
 

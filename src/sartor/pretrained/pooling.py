@@ -14,6 +14,7 @@ Legend: B batch, S tokens of all rows, D width.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -67,3 +68,11 @@ def write_pooler(dense: nn.Linear) -> None:
     """Turn the dense layer in front of tanh into the slope."""
     dense.weight.copy_(SLOPE * torch.eye(dense.weight.shape[0]))
     dense.bias.zero_()
+
+
+def says_mean(folder: Path) -> bool:
+    """Whether the folder is a sentence encoder that is read by its mean (sentence-transformers' own file)."""
+    from sartor.pretrained.gate import read_json
+
+    file = folder / "1_Pooling" / "config.json"
+    return file.is_file() and bool(read_json(file).get("pooling_mode_mean_tokens"))

@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from sartor.batch import Batch
 from sartor.body import Body, Counterpart, Features
 from sartor.errors import BadInput, SartorError, one_line
-from sartor.pretrained import front, packing, pooling, route
+from sartor.pretrained import front, packing, pooling, route, words
 from sartor.pretrained.gate import admit
 
-Pooling = Literal["mean", "native"]
+Way = Literal["auto", "mean", "native", "tokens"]
+INPUTS = ("input_ids", "token_type_ids")
+"""The sequences that a model is called with; others are for reading what it gives."""
 DECIDING = ("model_type", "num_attention_heads", "hidden_act", "layer_norm_eps", "position_embedding_type")
 """What of a configuration decides features and cannot be read off the shapes of the weights."""
 A_BIT_OF_EVERYTHING = "Don't  CO-OPERATE: naïve Ünïcode, 3.14 € (x_y)\t日本語\u00a0ﬁn 🙂 #tag @me <b>"
@@ -32,20 +34,22 @@ class TextBody(Body):
 
     native   the architecture's own classifier, its last linear layer taken out
     mean     mean pooling (see pooling.py); only the encoder runs here, the block is written when the body is saved
+    tokens   the architecture's own classifier of tokens, its last linear layer taken out; one vector a token
     """
 
-    def __init__(self, model: Any, tokenizer: Any, how: Pooling, max_length: int) -> None:
+    def __init__(self, model: Any, tokenizer: Any, how: Literal["mean", "native", "tokens"], max_length: int) -> None:
         super().__init__()
-        self.how: Pooling = how
+        self.how = how
         self.tokenizer = tokenizer
         self.readers = (tokenizer,)
+        self.reads = frozenset({"tokens" if how == "tokens" else "text"})
         self.max_length = max_length
         self.config = model.config
         self.place = last_linear(model)
         head = model.get_submodule(self.place)
         self.width: int = head.in_features
         self.heads = {"classifier": head}  # a plain dict: the head is trained as the network's, not the body's
-        self.dropout = nn.Dropout(_head_dropout(model.config))
+        self.dropout = nn.Identity() if how == "tokens" else nn.Dropout(_head_dropout(model.config))
         if how == "mean":
             self.model = model.base_model
             self.model.pooler = None
@@ -54,15 +58,17 @@ class TextBody(Body):
             self.model = model
         self.list = block_list(self.model)
         self.first_position = _first_position(self.model)
-        self.few: Batch = _few_rows(model.config)
+        self.few: Batch = words.few_rows(model.config)
         self.words = _name_of(self, model.get_input_embeddings())
         self.room: int = _longest(model, sys.maxsize)
         self.packs = False
         self.packs = self._agrees(self._packed)
-        self.enters = self.packs and how == "mean" and self._agrees(self._through_prefix)
+        self.enters = self.packs and how != "native" and self._agrees(self._through_prefix)
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> Batch:
-        """`text`, and `text_pair` where there is one, -> token ids cut at `max_length`."""
+        """`text`, and `text_pair` where there is one, -> token ids cut at `max_length`; or `tokens`, in windows."""
+        if self.how == "tokens":
+            return words.encode(self.tokenizer, columns["tokens"], min(self.max_length, self.room // 2))
         texts = list(columns["text"])
         pairs = list(columns["text_pair"]) if "text_pair" in columns else None
         found = self.tokenizer(texts, pairs, truncation=True, max_length=self.max_length, return_attention_mask=False)
@@ -73,8 +79,11 @@ class TextBody(Body):
         return Batch(rows=torch.arange(len(texts)), offsets=lengths.cumsum(0), sequences=flat)
 
     def forward(self, batch: Batch) -> Features:
-        """(B, D). Real tokens only where the model can be packed; in stretches of like length otherwise."""
-        features = self._packed(batch) if self.layout() == "packed" else self._padded(batch)
+        """(B, D), or (U, D) for tokens. Real tokens only where the model can be packed; in stretches of like length
+        otherwise."""
+        rows = words.by_window(batch)
+        features = self._packed(rows) if self.layout() == "packed" else self._padded(rows)
+        features = words.picked(features, batch) if self.how == "tokens" else features
         dropped: Tensor = self.dropout(features)
         return dropped
 
@@ -85,6 +94,7 @@ class TextBody(Body):
         return route.frozen_depth(self.blocks(), lambda: self._packed(self.few)) if self.enters else 0
 
     def prefix(self, batch: Batch, depth: int) -> Tensor:
+        batch = words.by_window(batch)
         packed = packing.Packing.of(batch.lengths)
         block = self.blocks()[depth]
         try:
@@ -107,14 +117,17 @@ class TextBody(Body):
             self.packs = packs
 
     def _packed(self, batch: Batch) -> Tensor:
-        """(B, D) with no padding anywhere."""
-        batch = front.before(batch, self.front, self.room)
+        """(B, D), or (S, D) for tokens, with no padding anywhere."""
+        rows, batch = batch, front.before(batch, self.front, self.room)
         packed = packing.Packing.of(batch.lengths, len(self.blocks()) - batch.depth)
         ordered = batch.take(packed.order)
         with self._entering(packed, ordered):
             if self.how == "native":
                 with route.unpacking(self.blocks()[-1]):
                     return packed.back(self.model(**self._words(packed, ordered)).logits)
+            if self.how == "tokens":
+                found: Tensor = self.model(**self._words(packed, ordered)).logits[0, : packed.tokens]
+                return rows.arranged(front.own(found, packed, self.front)[0], packed.order)
             hidden = self.model(**self._words(packed, ordered)).last_hidden_state[0, : packed.tokens]  # (S, D)
         hidden, lengths = front.own(hidden, packed, self.front)
         first = hidden[lengths.cumsum(0) - lengths].float()
@@ -122,36 +135,42 @@ class TextBody(Body):
         return packed.back(pooling.pooled(means, first, self.config.layer_norm_eps))
 
     def _words(self, packed: packing.Packing, ordered: Batch) -> dict[str, Any]:
-        sequences = {name: values for name, values in ordered.sequences.items() if name != "hidden"}
+        sequences = {name: values for name, values in ordered.sequences.items() if name in INPUTS}
         return route.packed_words(packed, sequences, self.first_position + self.front.positions)
 
     def _entering(self, packed: packing.Packing, ordered: Batch) -> AbstractContextManager[None]:
         if not ordered.depth:
             return nullcontext()
         blocks = self.model.get_submodule(self.list)
-        lookup = getattr(self.model, "embeddings", None)
+        lookup = getattr(self.model.base_model, "embeddings", None)
         hidden = packed.filled(ordered.sequences["hidden"])[None]
         return route.entering(blocks, ordered.depth, hidden, lookup)
 
     def _padded(self, batch: Batch) -> Tensor:
-        """(B, D) of rows padded to the longest of a stretch; the stretches are those that packing would attend in."""
-        batch = front.before(batch, self.front, self.room)
+        """(B, D), or (S, D) for tokens, of rows padded to the longest of a stretch; the stretches are those that
+        packing would attend in."""
+        rows, batch = batch, front.before(batch, self.front, self.room)
         packed = packing.Packing.of(batch.lengths)
         places = torch.split(torch.arange(len(batch)), [s.rows for s in packed.stretches])
-        return packed.back(torch.cat([self._padded_stretch(batch.take(packed.order[some])) for some in places]))
+        found = torch.cat([self._padded_stretch(batch.take(packed.order[some])) for some in places])
+        return rows.arranged(found, packed.order) if self.how == "tokens" else packed.back(found)
 
     def _padded_stretch(self, batch: Batch) -> Tensor:
         inputs = batch.padded({"input_ids": self.tokenizer.pad_token_id or 0})
         device = next(self.model.parameters()).device
-        inputs = {name: values.to(device) for name, values in inputs.items()}
+        inputs = {name: values.to(device) for name, values in inputs.items() if name in (*INPUTS, "attention_mask")}
         if self.front.positions and self.packs:
             start = self.first_position + self.front.positions
             inputs["position_ids"] = torch.arange(start, start + inputs["input_ids"].shape[1], device=device)[None]
         if self.how == "native":
             features: Tensor = self.model(**inputs).logits
             return features
+        own = inputs["attention_mask"][:, self.front.tokens :]  # (B, T)
+        if self.how == "tokens":
+            vectors: Tensor = self.model(**inputs).logits[:, self.front.tokens :]
+            return vectors[own.bool()]
         hidden = self.model(**inputs).last_hidden_state[:, self.front.tokens :].float()  # (B, T, D)
-        weights = inputs["attention_mask"][:, self.front.tokens :].float().unsqueeze(-1)  # (B, T, 1)
+        weights = own.float().unsqueeze(-1)  # (B, T, 1)
         means = (hidden * weights).sum(1) / weights.sum(1)
         return pooling.pooled(means, hidden[:, 0], self.config.layer_norm_eps)
 
@@ -161,7 +180,7 @@ class TextBody(Body):
         training = self.model.training
         self.model.eval()
         try:
-            return torch.allclose(way(self.few), self._padded_stretch(self.few), rtol=1e-3, atol=1e-4)
+            return torch.allclose(way(self.few), self._padded(self.few), rtol=1e-3, atol=1e-4)
         except Exception:  # whatever an architecture does not take: a bias of its own, no positions, another signature
             return False
         finally:
@@ -182,7 +201,8 @@ class TextBody(Body):
     def counterpart(self) -> Counterpart:
         if self.how == "mean":
             return Counterpart("AutoModel", "model.")
-        return Counterpart("AutoModelForSequenceClassification", "model.", self.model.base_model_prefix, self.place)
+        kind = f"AutoModelFor{'Token' if self.how == 'tokens' else 'Sequence'}Classification"
+        return Counterpart(kind, "model.", self.model.base_model_prefix, self.place)
 
     def facts(self) -> dict[str, Any]:
         """The pooling, what of the configuration decides features, the vocabulary, and what the tokenizer makes of a
@@ -217,7 +237,7 @@ class TextBody(Body):
     def _pooled_model(self, settings: Any) -> Any:
         """The same encoder with the pooling block appended, as the architecture's own classification class."""
         settings.num_hidden_layers = settings.num_hidden_layers + 1
-        model = _classifier_from(settings)
+        model = _classifier_from(settings, self.how)
         trained = {f"{model.base_model_prefix}.{name}": w for name, w in self.model.state_dict().items()}
         model.load_state_dict(trained, strict=False)
         pooling.write_block(model.base_model.encoder.layer[-1])
@@ -225,28 +245,40 @@ class TextBody(Body):
         return model
 
 
-def open_text(folder: Path, how: Literal["auto", "mean", "native"], max_length: int, fresh: bool = False) -> TextBody:
+def open_text(folder: Path, how: Way, max_length: int, fresh: bool = False) -> TextBody:
     """The text encoder in `folder`. `auto`: mean pooling where the folder says so and its anatomy allows it."""
     admit(folder)
-    model = _classifier(folder, fresh)
-    wanted = "mean" if how == "auto" and _says_mean(folder) and pooling.expressible(model.base_model) else how
+    model = _classifier(folder, how, fresh)
+    if how == "tokens":
+        return TextBody(model, _tokenizer(folder, apart=True), how, _longest(model, max_length))
+    wanted = "mean" if how == "auto" and pooling.says_mean(folder) and pooling.expressible(model.base_model) else how
     if wanted == "mean" and not pooling.expressible(model.base_model):
         kind = type(model.base_model).__name__
         raise BadInput("POOLING", f"{kind} cannot be read by mean pooling", fix="use pooling=native for this model")
     return TextBody(model, _tokenizer(folder), "mean" if wanted == "mean" else "native", _longest(model, max_length))
 
 
-def reopen_text(folder: Path, how: Literal["auto", "mean", "native"], max_length: int) -> TextBody:
-    """The body that `TextBody.save` wrote: `auto` recognises the appended pooling block by its zero queries."""
-    admit(folder)
-    model = _classifier(folder)
-    if how != "native" and pooling.expressible(model.base_model):
-        layers = model.base_model.encoder.layer
-        if not bool(layers[-1].attention.self.query.weight.any()):
-            del layers[-1]
-            model.config.num_hidden_layers = len(layers)
-            return TextBody(model, _tokenizer(folder), "mean", _longest(model, max_length))
-    return TextBody(model, _tokenizer(folder), "native", _longest(model, max_length))
+def reopen_text(folder: Path, how: Way, max_length: int) -> TextBody:
+    """The body that `TextBody.save` wrote, for whatever head: `auto` recognises the appended pooling block by its zero
+    queries, which is left out where single tokens are read."""
+    saved = str((admit(folder).get("architectures") or [""])[0])
+    if how != "tokens" and saved.endswith("ForTokenClassification"):
+        return open_text(folder, how, max_length)
+    model = _classifier(folder, how)
+    pooled = how != "native" and pooling.expressible(model.base_model) and _drop_pooling(model)
+    if how == "tokens":
+        return TextBody(model, _tokenizer(folder, apart=True), how, _longest(model, max_length))
+    return TextBody(model, _tokenizer(folder), "mean" if pooled else "native", _longest(model, max_length))
+
+
+def _drop_pooling(model: Any) -> bool:
+    """Take the appended pooling block out; whether there was one."""
+    layers = model.base_model.encoder.layer
+    if bool(layers[-1].attention.self.query.weight.any()):
+        return False
+    del layers[-1]
+    model.config.num_hidden_layers = len(layers)
+    return True
 
 
 def last_linear(model: Any) -> str:
@@ -275,19 +307,23 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _classifier(folder: Path, fresh: bool = False) -> Any:
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+def _kind(how: Way) -> Any:
+    """The transformers class whose last linear layer is the head's place."""
+    from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+
+    return AutoModelForTokenClassification if how == "tokens" else AutoModelForSequenceClassification
+
+
+def _classifier(folder: Path, how: Way, fresh: bool = False) -> Any:
+    from transformers import AutoConfig
 
     fix = "check that the folder holds a whole text encoder; save it again with save_pretrained"
     with refused("MODEL_OPEN", "the model cannot be opened", fix, folder), quiet():
         packing.register()
         if fresh:
-            return _packable(_classifier_from(AutoConfig.from_pretrained(folder)))
-        return _packable(
-            AutoModelForSequenceClassification.from_pretrained(
-                folder, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
-            )
-        )
+            return _packable(_classifier_from(AutoConfig.from_pretrained(folder), how))
+        made = _kind(how).from_pretrained(folder, trust_remote_code=False, use_safetensors=True, dtype=torch.float32)
+        return _packable(made)
 
 
 def _packable(model: Any) -> Any:
@@ -309,21 +345,23 @@ def refused(code: str, message: str, fix: str, folder: Path) -> Iterator[None]:
         raise BadInput(code, f"{message} ({said})", fix=fix, where=str(folder)) from None
 
 
-def _classifier_from(config: Any) -> Any:
-    from transformers import AutoModelForSequenceClassification
-
+def _classifier_from(config: Any, how: Way) -> Any:
     with quiet():
-        return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+        return _kind(how).from_config(config, dtype=torch.float32)
 
 
-def _tokenizer(folder: Path) -> Any:
+def _tokenizer(folder: Path, apart: bool = False) -> Any:
+    """`apart`: for tokens that were parted before; byte-level pieces then begin every one of them with a space."""
     from transformers import AutoTokenizer
 
     fix = "save the tokenizer into the same folder with save_pretrained"
     if not any(file for pattern in VOCABULARIES for file in folder.glob(pattern)):  # one without words would be made
         raise BadInput("TOKENIZER", "the model folder has no tokenizer", fix=fix, where=str(folder))
     with refused("TOKENIZER", "the tokenizer cannot be opened", fix, folder), quiet():
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        if apart and getattr(found, "add_prefix_space", None) is False:
+            found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, add_prefix_space=True)
+        return found
 
 
 def _longest(model: Any, asked: int) -> int:
@@ -348,24 +386,8 @@ def _name_of(body: nn.Module, module: Any) -> str:
     return str(next(name for name, m in body.named_modules() if m is module))
 
 
-def _few_rows(config: Any) -> Batch:
-    """Three short rows of different lengths, of words that every vocabulary has."""
-    lengths = torch.tensor([5, 2, 7])
-    words = 5 + torch.arange(int(lengths.sum())) * 7 % (config.vocab_size - 5)
-    offsets = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
-    return Batch(rows=torch.arange(3), offsets=offsets, sequences={"input_ids": words.int()})
-
-
 def _on_gpu(module: nn.Module) -> bool:
     return next(module.parameters()).device.type == "cuda"
-
-
-def _says_mean(folder: Path) -> bool:
-    """Whether the folder is a sentence encoder that is read by its mean (sentence-transformers' own file)."""
-    from sartor.pretrained.gate import read_json
-
-    file = folder / "1_Pooling" / "config.json"
-    return file.is_file() and bool(read_json(file).get("pooling_mode_mean_tokens"))
 
 
 def _dense_before_tanh(model: Any) -> nn.Linear:

@@ -12,7 +12,6 @@ from sartor.report.quantities import COSTS, NOT_MEASURED, count, finite, quantit
 
 Info = Mapping[str, Any]
 
-_PIPELINES = {"classification": "text-classification", "regression": "text-classification"}
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
@@ -40,9 +39,8 @@ def _front(info: Info) -> str:
 
 def metadata(info: Info) -> dict[str, Any]:
     """The front matter as plain values; YAML's own writer quotes whatever needs it."""
-    task = _part_name(info, "task")
     made: dict[str, Any] = {"library_name": _library(info)}
-    made |= {"pipeline_tag": _pipeline(info, task)} if task in _PIPELINES else {}
+    made |= {"pipeline_tag": _pipeline(info, info["pipeline_tag"])} if info.get("pipeline_tag") else {}
     model, data = _base_model(info), (info.get("data") or {}).get("source")
     made |= {"base_model": model} if model else {}
     made |= {"datasets": [data[3:]]} if isinstance(data, str) and data.startswith("hf:") and _hub(data[3:]) else {}
@@ -55,9 +53,9 @@ def metadata(info: Info) -> dict[str, Any]:
 def _index(info: Info, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The results by data set; of a model for several tasks, each one's."""
     source = shown((info.get("data") or {}).get("source") or "unknown", 100)
-    found = [_result(_pipeline(info, _part_name(info, "task")), source, results)]
+    found = [_result(_pipeline(info, info.get("pipeline_tag") or _part_name(info, "task")), source, results)]
     for name, told in (info.get("tasks") or {}).items():
-        task = _pipeline(info, shown(told.get("task") or "", 60))
+        task = _pipeline(info, shown(told.get("pipeline_tag") or told.get("task") or "", 60))
         found.append(_result(task, shown(name, 100), _measured(told)))
     return {"name": title(info), "results": found}
 
@@ -67,9 +65,8 @@ def _result(task: str, source: str, results: Sequence[dict[str, Any]]) -> dict[s
     return {"task": {"type": task or "other"}, "dataset": dataset, "metrics": list(results)}
 
 
-def _pipeline(info: Info, task: str) -> str:
+def _pipeline(info: Info, tag: str) -> str:
     """What transformers calls a pipeline of such models: the name is by what the model reads."""
-    tag = _PIPELINES.get(task, task)
     return tag.replace("text-", "image-") if _reads(info) == {"image"} else tag
 
 

@@ -12,6 +12,8 @@ from sartor.report.quantities import NOT_MEASURED, Spread, count, finite, number
 Values = dict[str, Any]
 
 _WARNINGS, _WRONG = 40, 50
+_NEAR, _STRETCH = 12, 120
+"""Tokens shown on both sides of spans that differ, and at most altogether."""
 _ANSWERS = "answers {value} of the test rows correctly"
 _REACHES = "reaches {article} {metric} of {value} on the test rows"
 
@@ -56,7 +58,7 @@ def _sentence(result: Result, test: Spread | None) -> str:
         return "is the pick so far; it has not been scored on the test rows."
     if metric.key == "accuracy":
         return _ANSWERS.format(value=metric.say(test)) + "."
-    name = metric.title if metric.title[1:2].isupper() else metric.title.lower()
+    name = metric.title if metric.title[1:2].isupper() else metric.title[:1].lower() + metric.title[1:]
     article = "an" if name[0] in "aeiouAEIOUR" and name != "R²" else "a"
     return _REACHES.format(article=article, metric=name, value=metric.say(test)) + "."
 
@@ -134,11 +136,54 @@ def wrong(result: Result) -> list[Values]:
     made = []
     for row in ((result.get("pick") or {}).get("wrong") or [])[:_WRONG]:
         probability = finite(row.get("probability"))
-        values = {key: _answer(row.get(key)) for key in ("text", "label", "prediction")}
+        values: Values = {key: _answer(row.get(key)) for key in ("text", "label", "prediction")}
         values["residual"] = _residual(row)
+        values["marked"] = _marked(row)
         values["probability"] = "" if probability is None else f"{probability:.3f}"
         made.append(values | {"row": count(row.get("row")), "line": count(row.get("line"))})
     return made
+
+
+def by_label(result: Result) -> list[tuple[str, ...]]:
+    """(label, how many there are, how many were said, precision, recall, F1) where the task counts them."""
+    shares = ("precision", "recall", "f1")
+    return [
+        (
+            shown(one.get("label"), 80),
+            *(count(one.get(key)) for key in ("count", "said")),
+            *(quantity(key).say(spread(one.get(key))) for key in shares),
+        )
+        for one in (result.get("pick") or {}).get("by_label") or []
+    ]
+
+
+def _marked(row: Mapping[str, Any]) -> list[list[tuple[str, str]]]:
+    """A row of tokens twice, with what is true and with what was said: (words, type), the type empty outside spans."""
+    tokens = [shown(token, 60) for token in row.get("tokens") or []]
+    if not tokens:
+        return []
+    first, last = _around(row, len(tokens))
+    return [_runs(tokens, row.get(key) or [], first, last) for key in ("label", "prediction")]
+
+
+def _around(row: Mapping[str, Any], count: int) -> tuple[int, int]:
+    """The stretch of the tokens that is shown: the spans that differ and what is near them."""
+    one, other = ({tuple(span) for span in row.get(key) or []} for key in ("label", "prediction"))
+    differing = [place for start, end, _ in one ^ other for place in (int(start), int(end))]
+    first = max(0, min(differing, default=0) - _NEAR)
+    return first, min(count, max(differing, default=count) + _NEAR, first + _STRETCH)
+
+
+def _runs(tokens: Sequence[str], spans: Sequence[Any], first: int, last: int) -> list[tuple[str, str]]:
+    runs, at = [("… ", "")] if first else [], first
+    for start, end, kind in sorted((int(a), int(b), shown(k, 40)) for a, b, k in spans):
+        if start < at or end > last:
+            continue
+        runs += [(" ".join(tokens[at:start]), "")] if start > at else []
+        runs.append((" ".join(tokens[start:end]), kind))
+        at = end
+    runs += [(" ".join(tokens[at:last]), "")] if at < last else []
+    return [*runs, (" …", "")] if last < len(tokens) else runs
 
 
 def _answer(value: object) -> str:

@@ -57,7 +57,9 @@ def _context(result: Result, found: Sequence[Entry]) -> Values:
         "forest": _forest_view(result, found),
         "confusion": _confusion_view(result),
         "wrong": sections.wrong(result),
+        "by_label": sections.by_label(result),
         "data": sections.data(result),
+        "counted": (result.get("data") or {}).get("counted") or "rows",
         "balance": _balance_view(result),
         "stages": sections.stages(result),
         "measured": sections.measured(result),
@@ -145,7 +147,8 @@ def _confusion_view(result: Result) -> Values | None:
 
 def _balance_view(result: Result) -> Values | None:
     classes = balance.classes_of((result.get("data") or {}).get("classes"))
-    pictures = [balance.balance(classes, width) for width in (WIDE, NARROW)]
+    counted = str((result.get("data") or {}).get("counted") or "rows")
+    pictures = [balance.balance(classes, width, counted) for width in (WIDE, NARROW)]
     rows = [(label, f"{rows:,.0f}") for label, rows in classes]
     left = len(rows) - balance.DRAWN
     listed = [*rows[: balance.DRAWN], (f"and {left:,} more", "")] if left > 0 else rows

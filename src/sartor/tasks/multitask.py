@@ -30,6 +30,7 @@ from sartor.part import learned
 from sartor.predictions import Predictions, Scores
 from sartor.reading import Reading
 from sartor.task import Task, guess
+from sartor.telling import Telling
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -96,6 +97,7 @@ class Multitask(Task):
 
     reading: ClassVar[Reading] = _Sets(frozenset())
     members: ClassVar[Members] = _Tasks()
+    telling: ClassVar[Telling] = Telling(pipeline="")
 
     alpha: float = 1.0
     names: tuple[str, ...] = learned(())

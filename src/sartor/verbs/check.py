@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from sartor.data.checks import Problem
 from sartor.data.hints import Hints
+from sartor.data.label_checks import classes_of
 from sartor.data.read import read
-from sartor.data.rows import Rows, Schema
+from sartor.data.rows import Schema
 from sartor.errors import BadInput
 from sartor.opening import read_for
 
@@ -21,7 +21,7 @@ class CheckResult:
     rows     how many rows the data have
     parts    part -> its rows, given or as a split would cut them; empty where an error stands in the way
     how      how the split is made, in words
-    classes  label -> rows; empty where a number is predicted
+    classes  label -> rows, or spans where these are predicted; empty where a number is
     """
 
     source: str
@@ -85,15 +85,8 @@ def check(
             parts, how = made.sizes(), made.how
         except BadInput as error:
             problems = (_as_problem(error), *problems)
-    return CheckResult(rows.source, rows.schema, problems, len(rows), parts, how, _classes(rows))
-
-
-def _classes(rows: Rows) -> dict[str, int]:
-    values, target = rows.targets(), rows.schema.target
-    if values is None or target is None or rows.schema.kind(target) == "number":
-        return {}
-    each = (label for v in values if v is not None for label in (v if isinstance(v, list) else [v]))
-    return dict(Counter(each).most_common())
+    classes = dict(classes_of(rows).most_common())
+    return CheckResult(rows.source, rows.schema, problems, len(rows), parts, how, classes)
 
 
 def _as_problem(error: BadInput) -> Problem:

@@ -28,15 +28,15 @@ def classes_of(found: Sequence[Mapping[str, Any]] | None) -> Classes:
     return sorted(pairs, key=lambda pair: -pair[1])
 
 
-def balance(classes: Classes, width: float) -> Markup | None:
-    """Named bars for few classes, a skyline for many; None without classes."""
+def balance(classes: Classes, width: float, counted: str = "rows") -> Markup | None:
+    """Named bars for few classes, a skyline for many; None without classes. `counted`: what a class has so many of."""
     if not classes:
         return None
     total = sum(rows for _, rows in classes) or 1.0
     ends = f"largest {classes[0][0]} ({classes[0][1]:,.0f}), smallest {classes[-1][0]} ({classes[-1][1]:,.0f})"
-    told = f"{len(classes)} classes, {total:,.0f} rows; {ends}."
+    told = f"{len(classes)} classes, {total:,.0f} {counted}; {ends}."
     size, drawn = _bars(classes, total, width) if len(classes) <= LISTED else _skyline(classes, width)
-    return svg.drawing(size, "Rows in each class", told, *drawn)
+    return svg.drawing(size, f"{counted.capitalize()} in each class", told, *drawn)
 
 
 def _bars(classes: Classes, total: float, width: float) -> tuple[tuple[float, float], list[Markup]]:
