@@ -78,8 +78,9 @@ def by_window(batch: Batch) -> Batch:
 
 
 def picked(hidden: Tensor, batch: Batch) -> Tensor:
-    """(S, D) vectors of pieces -> (U, D) of tokens."""
-    return hidden[batch.sequences["read"].bool().to(hidden.device)]
+    """(S, D) vectors of pieces -> (U, D) of tokens; of rows that mark none, each piece's."""
+    read = batch.sequences.get("read")
+    return hidden if read is None else hidden[read.bool().to(hidden.device)]
 
 
 def few_rows(config: Any) -> Batch:
