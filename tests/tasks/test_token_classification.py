@@ -237,7 +237,9 @@ def test_every_token_weighs_the_same_in_the_loss(tiny_encoder: Path) -> None:
 def test_trained_on_rows_far_longer_than_the_model_it_finds_every_span(crf: bool, tiny_encoder: Path) -> None:
     """Rows of 120 tokens for a model of 40 positions; the last spans are found as the first are."""
     rows = spanned(16, length=120)
-    made = recipe(tiny_encoder, rows, task=task_of(rows, crf=crf), max_steps=30, head_start="solved", learning_rate=3e-3)
+    made = recipe(
+        tiny_encoder, rows, task=task_of(rows, crf=crf), max_steps=30, head_start="solved", learning_rate=3e-3
+    )
     run, encoded = begun(made, rows)
     list(steps(run, encoded))
     answered = made.task.answer(outputs(run.net, encoded), rows)

@@ -57,10 +57,10 @@ class TextBody(Body):
             put(model, self.place, nn.Identity())
             self.model = model
         self.list = block_list(self.model)
-        self.first_position = _first_position(self.model)
+        self.first_position = words.first_position(self.model)
         self.few: Batch = words.few_rows(model.config)
         self.words = _name_of(self, model.get_input_embeddings())
-        self.room: int = _longest(model, sys.maxsize)
+        self.room: int = words.longest(model, sys.maxsize)
         self.packs = False
         self.packs = self._agrees(self._packed)
         self.enters = self.packs and how != "native" and self._agrees(self._through_prefix)
@@ -250,12 +250,14 @@ def open_text(folder: Path, how: Way, max_length: int, fresh: bool = False) -> T
     admit(folder)
     model = _classifier(folder, how, fresh)
     if how == "tokens":
-        return TextBody(model, _tokenizer(folder, apart=True), how, _longest(model, max_length))
+        return TextBody(model, _tokenizer(folder, apart=True), how, words.longest(model, max_length))
     wanted = "mean" if how == "auto" and pooling.says_mean(folder) and pooling.expressible(model.base_model) else how
     if wanted == "mean" and not pooling.expressible(model.base_model):
         kind = type(model.base_model).__name__
         raise BadInput("POOLING", f"{kind} cannot be read by mean pooling", fix="use pooling=native for this model")
-    return TextBody(model, _tokenizer(folder), "mean" if wanted == "mean" else "native", _longest(model, max_length))
+    return TextBody(
+        model, _tokenizer(folder), "mean" if wanted == "mean" else "native", words.longest(model, max_length)
+    )
 
 
 def reopen_text(folder: Path, how: Way, max_length: int) -> TextBody:
@@ -267,8 +269,8 @@ def reopen_text(folder: Path, how: Way, max_length: int) -> TextBody:
     model = _classifier(folder, how)
     pooled = how != "native" and pooling.expressible(model.base_model) and _drop_pooling(model)
     if how == "tokens":
-        return TextBody(model, _tokenizer(folder, apart=True), how, _longest(model, max_length))
-    return TextBody(model, _tokenizer(folder), "mean" if pooled else "native", _longest(model, max_length))
+        return TextBody(model, _tokenizer(folder, apart=True), how, words.longest(model, max_length))
+    return TextBody(model, _tokenizer(folder), "mean" if pooled else "native", words.longest(model, max_length))
 
 
 def _drop_pooling(model: Any) -> bool:
@@ -364,22 +366,10 @@ def _tokenizer(folder: Path, apart: bool = False) -> Any:
         return found
 
 
-def _longest(model: Any, asked: int) -> int:
-    """`asked`, or as many tokens as the model has positions for; RoBERTa's kin leave the first ones to the padding."""
-    positions = getattr(model.config, "max_position_embeddings", None) or asked
-    return min(asked, positions - _first_position(model))
-
-
 def block_list(model: Any) -> str:
     """The name of the largest list of modules, the repeated units; empty where there is none."""
     lists = {n: m for n, m in model.named_modules() if isinstance(m, nn.ModuleList) and len(m)}
     return max(lists, key=lambda name: sum(p.numel() for p in lists[name].parameters()), default="")
-
-
-def _first_position(model: Any) -> int:
-    """The number of a row's first position."""
-    tables = [m for name, m in model.named_modules() if name.endswith("position_embeddings")]
-    return next((m.padding_idx + 1 for m in tables if getattr(m, "padding_idx", None) is not None), 0)
 
 
 def _name_of(body: nn.Module, module: Any) -> str:

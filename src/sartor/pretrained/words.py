@@ -83,6 +83,18 @@ def picked(hidden: Tensor, batch: Batch) -> Tensor:
     return hidden if read is None else hidden[read.bool().to(hidden.device)]
 
 
+def longest(model: Any, asked: int) -> int:
+    """`asked`, or as many tokens as the model has positions for; RoBERTa's kin leave the first ones to the padding."""
+    positions = getattr(model.config, "max_position_embeddings", None) or asked
+    return min(asked, positions - first_position(model))
+
+
+def first_position(model: Any) -> int:
+    """The number of a row's first position."""
+    tables = [m for name, m in model.named_modules() if name.endswith("position_embeddings")]
+    return next((m.padding_idx + 1 for m in tables if getattr(m, "padding_idx", None) is not None), 0)
+
+
 def few_rows(config: Any) -> Batch:
     """Three short rows of different lengths, of words that every vocabulary has."""
     lengths = torch.tensor([5, 2, 7])
