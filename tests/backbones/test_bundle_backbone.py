@@ -48,7 +48,7 @@ def test_its_body_is_the_trained_one(folder: Path) -> None:
 def test_it_reads_what_its_own_backbone_reads(folder: Path) -> None:
     made = backbone(folder)
     assert made.of.name == "encoder"
-    assert made.reads == frozenset({"text"})
+    assert made.reads == frozenset({"text", "tokens"})
     assert made.layouts == made.of.layouts
 
 

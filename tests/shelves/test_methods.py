@@ -18,6 +18,7 @@ from torch import Tensor
 from sartor.bundle import Bundle, save_network
 from sartor.engine.features import outputs
 from sartor.engine.train import Run, headed
+from sartor.errors import BadInput
 from sartor.method import Method
 from sartor.network import assemble
 from sartor.part import names, part, part_from_json
@@ -146,6 +147,11 @@ def test_over_tokens_it_trains_and_is_loaded_as_it_was(
     name: str, crf: bool, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     rows, held = spanned(40, length=None), spanned(12, 1, length=None)
+    learned = part("objectives", method(name).objective).predicts  # type: ignore[attr-defined]
+    if learned and "tags" not in learned:
+        with pytest.raises(BadInput, match=r"error\[OBJECTIVE_TASK\]: .* token_classification"):
+            list(steps(*begun(recipe(tiny_encoder, rows, name, max_steps=1), rows)))
+        return
     made = recipe(tiny_encoder, rows, name, task=task_of(rows, crf=crf), max_steps=6, head_start="solved")
     run, encoded = begun(made, rows)
     if run.state is not None:

@@ -21,6 +21,7 @@ from sartor.data.inputs import inputs
 from sartor.data.tags import OUTSIDE, counted, part_of
 from sartor.errors import BadInput
 from sartor.part import learned
+from sartor.position.calibration import cross_fitted_log_loss
 from sartor.predictions import Floats, Integers, Predictions, Scores
 from sartor.reading import Reading
 from sartor.scoring import FLOOR
@@ -196,10 +197,15 @@ class TokenClassification(Task):
         return self._tagging().answers(rows, emissions.numpy(), steps.numpy())
 
     def score(self, predictions: Predictions, rows: Rows) -> Scores:
-        """F1 of spans first, then its precision and recall, all over the spans of all rows; log-loss per token."""
+        """F1 of spans first, then its precision and recall, all over the spans of all rows; log-loss per token.
+
+        Runs are judged by the log-loss behind a temperature: how sure a network sounds is no reason to stop it."""
         counts, losses = self._evidence(predictions, rows)
         found = {name: metric(counts.sum(0)) for name, metric in METRICS.items()}
-        return Scores({**found, "log_loss": float(losses.mean())}, {"log_loss": losses})
+        assert predictions.probabilities is not None
+        each = cross_fitted_log_loss(predictions.probabilities, self._tagging().known(rows))
+        judged = _by_row(each, predictions)
+        return Scores({**found, "log_loss": float(losses.mean())}, {"log_loss": losses}, judged)
 
     def metric(self, name: str, predictions: Predictions, rows: Rows) -> Callable[[Integers], float]:
         counts, losses = self._evidence(predictions, rows)
@@ -220,14 +226,19 @@ class TokenClassification(Task):
             fix = "use `sartor predict` for rows without labels"
             raise BadInput("EVAL_NO_LABELS", "the rows have no labels to score against", fix=fix, where=rows.source)
         known = self._tagging().known(rows)
-        assert predictions.probabilities is not None and predictions.offsets is not None
+        assert predictions.probabilities is not None
         each = -np.log(np.clip(predictions.probabilities[np.arange(len(known)), known], FLOOR, 1.0))
-        ends = np.append(0.0, np.cumsum(each))[predictions.offsets]
-        losses = np.diff(ends) * len(rows) / max(1, len(known))
-        return counts_of(rows.targets() or (), predictions.values), losses
+        return counts_of(rows.targets() or (), predictions.values), _by_row(each, predictions)
 
     def _tagging(self) -> Tagging:
         return Tagging(self.labels)
+
+
+def _by_row(each: Floats, predictions: Predictions) -> Floats:
+    """(U,) losses of tokens -> (N,) of rows, whose mean is that of the tokens."""
+    assert predictions.offsets is not None
+    sums = np.diff(np.append(0.0, np.cumsum(each))[predictions.offsets])
+    return np.asarray(sums * len(sums) / max(1, len(each)))
 
 
 def _named(columns: Collection[str], names: Collection[str]) -> str | None:
