@@ -35,7 +35,7 @@ NATS = 0.01
 """Largest difference of the windows' losses that passes for the same curve."""
 
 
-def audit(asked: dict[str, Any]) -> dict[str, Any]:
+def measure(asked: dict[str, Any]) -> dict[str, Any]:
     return {
         "load_average": os.getloadavg(),
         "precision": resolve("auto"),

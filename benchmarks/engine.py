@@ -72,7 +72,7 @@ class Line:
         return {**asdict(self), "floor": floor, "aim": aim, "reached": self.verdict()}
 
 
-def engine(asked: dict[str, Any]) -> dict[str, Any]:
+def measure(asked: dict[str, Any]) -> dict[str, Any]:
     """Every section the experiment names, in order; the table's lines, and what each section saw."""
     load_before = os.getloadavg()
     lines: list[Line] = []

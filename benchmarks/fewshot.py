@@ -30,7 +30,7 @@ KEPT = Path(__file__).parent.parent / "runs" / "fewshot.jsonl"
 ALL = 10**6
 
 
-def fewshot(asked: dict[str, Any]) -> dict[str, Any]:
+def measure(asked: dict[str, Any]) -> dict[str, Any]:
     """Every set, draw and method; the summary of each set, and the difference of each method to the first tuned one."""
     cells = list(_cells(asked))
     found = {name: [c for c in cells if c["data"] == name] for name in asked["data"]}

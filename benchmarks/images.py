@@ -26,7 +26,7 @@ from sartor.position.intervals import proportion
 from sartor.predictions import Predictions
 
 
-def images(asked: Mapping[str, Any]) -> dict[str, Any]:
+def measure(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Every baseline and every network on the parts of one data set."""
     data = str(shared(asked["data"]))
     test = f"{data}:{asked['test']}" if "test" in asked else None

@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 FULL = "full"
 
 
-def costs(asked: dict[str, Any]) -> dict[str, Any]:
+def measure(asked: dict[str, Any]) -> dict[str, Any]:
     """Method -> its share of trained weights, its step beside full's, the memory of training."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

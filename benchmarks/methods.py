@@ -72,7 +72,7 @@ class Divided:
     held: Encoded
 
 
-def methods(asked: dict[str, Any]) -> dict[str, Any]:
+def measure(asked: dict[str, Any]) -> dict[str, Any]:
     """Train what is missing; returns all cells, in the order of the experiment."""
     done = finished(asked)
     missing = [cell for cell in planned(asked) if cell not in done]
@@ -84,6 +84,10 @@ def methods(asked: dict[str, Any]) -> dict[str, Any]:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr, flush=True)
     return collected(asked, done)
+
+
+def table(found: dict[str, Any]) -> str:
+    return f"{len(found['cells'])} cells; `python benchmarks/run.py --page methods` writes their tables"
 
 
 # Training them
@@ -122,14 +126,14 @@ def _one_thread() -> None:
 def _attempt(work: tuple[Cell, dict[str, Any]]) -> tuple[Cell, dict[str, Any]]:
     cell, asked = work
     try:
-        return cell, measure(cell, asked)
+        return cell, measured(cell, asked)
     except BadInput as error:
         return cell, {"refused": str(error)}
     except Exception as error:  # one method's fault must not end the night of the others; the cell stays missing
         return cell, {"failed": f"FAILED, {type(error).__name__}: {error}"}
 
 
-def measure(cell: Cell, asked: dict[str, Any]) -> dict[str, Any]:
+def measured(cell: Cell, asked: dict[str, Any]) -> dict[str, Any]:
     """The whole run of a cell, and which held-out rows the weights of each choice answer right."""
     began = time.perf_counter()
     parts = divided(cell.data, asked["held"], asked["validation"])

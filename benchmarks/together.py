@@ -61,7 +61,7 @@ class Trained:
     facts: dict[str, Any]
 
 
-def together(asked: dict[str, Any]) -> dict[str, Any]:
+def measure(asked: dict[str, Any]) -> dict[str, Any]:
     sets = {name: _parts(load(name, 10**9), asked) for name in asked["data"]}
     found: dict[str, list[Any]] = {"alone": [], **{way["name"]: [] for way in asked["ways"]}}
     for seed in range(asked["seeds"]):

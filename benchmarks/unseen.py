@@ -42,7 +42,7 @@ EPISODES, QUERIES, WAYS = 600, 5, 5
 Floats = NDArray[np.float32]
 
 
-def unseen(asked: dict[str, Any]) -> dict[str, Any]:
+def measure(asked: dict[str, Any]) -> dict[str, Any]:
     return {"sinusoid": waves, "characters": characters, "intents": intents}[asked["what"]](asked)
 
 
