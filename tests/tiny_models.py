@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -100,3 +101,14 @@ def _save(folder: Path, kind: Any, config: Any, tokenizer: Any) -> None:
                 torch.nn.init.normal_(weight, std=0.2 if weight.ndim > 1 else 0.05)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+
+
+NO_PREFIXES = (
+    "this PEFT puts prefixes in as past_key_values, which this transformers' BERT no longer takes by that name"
+)
+
+
+def peft_puts_prefixes_into_bert() -> bool:
+    from transformers import BertModel
+
+    return "past_key_values" in inspect.signature(BertModel.forward).parameters

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from sartor.network import Network
     from sartor.pretrained.anatomy import Attended
 
+PAST = {"past_key_values", "cache"}
+"""How a layer of transformers may call the keys and values that it is handed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PrefixTuning(Method):
@@ -87,13 +90,16 @@ class PrefixTuning(Method):
         return calls
 
     def native(self, net: Network) -> Native | None:
-        """PEFT's for a network that takes past keys and values, which is how PEFT puts them in."""
+        """PEFT's for a network that takes past keys and values, which is how PEFT puts them in.
+
+        transformers calls them `cache` from 5.24 on; a PEFT that knows only the older name cannot open what is saved.
+        """
         from peft import PrefixTuningConfig
 
         from sartor.pretrained.front import PLACE
 
         holders = [m for m in net.body.modules() if PLACE in vars(m)]
-        if any("past_key_values" not in inspect.signature(type(m).forward).parameters for m in holders):
+        if any(not PAST & set(inspect.signature(type(m).forward).parameters) for m in holders):
             return None
         ahead = vars(holders[0])[PLACE]
         size = {"num_layers": len(holders), "num_attention_heads": ahead.heads, "token_dim": ahead.heads * ahead.width}
