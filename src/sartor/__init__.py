@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sartor.recipe import Plan, Recipe
     from sartor.verbs.check import check
     from sartor.verbs.compare import compare
+    from sartor.verbs.compress import compress
     from sartor.verbs.evaluate import evaluate
     from sartor.verbs.finetune import finetune
     from sartor.verbs.position import position
@@ -30,6 +31,7 @@ __all__ = [
     "__version__",
     "check",
     "compare",
+    "compress",
     "evaluate",
     "finetune",
     "position",
@@ -44,6 +46,7 @@ _HOMES = {
     "SartorError": "sartor.errors",
     "check": "sartor.verbs.check",
     "compare": "sartor.verbs.compare",
+    "compress": "sartor.verbs.compress",
     "evaluate": "sartor.verbs.evaluate",
     "finetune": "sartor.verbs.finetune",
     "predict": "sartor.verbs.predict",

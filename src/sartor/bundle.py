@@ -3,6 +3,7 @@
     config.json model.safetensors tokenizer.json ...      loads with transformers' own class, such as
                                                           AutoModelForSequenceClassification, unmodified
     README.md                                             the model card, filled from measurements
+    sartor/outline.json compressed.safetensors            in place of the weights, where compressors have left others
     sartor/backbone.json changed.safetensors              in their place, where only what changed is kept; what PEFT
     adapter_config.json adapter_model.safetensors         knows of it lies in PEFT's own layout at the root
     sartor/recipe.json card.json schema.json              what was done, what was measured, what it reads
@@ -156,6 +157,21 @@ def save_network(
 
     def write(into: Path) -> None:
         saving.write(into, net, recipe, settled_form(net, recipe, form))
+        _write_words(into, recipe.to_json(), narrowed(schema, recipe.backbone.reads), card, readme)
+
+    return _whole(folder, write)
+
+
+def save_compressed(
+    folder: Path, outline: Path, net: Network, recipe: Recipe, schema: Schema, card: dict[str, Any], readme: str
+) -> Path:
+    """Write a network that the recipe's compressors have left; `outline`: what `compressed.outline` wrote of it
+    before."""
+    from sartor import compressed
+
+    def write(into: Path) -> None:
+        shutil.copytree(outline, into, dirs_exist_ok=True)
+        compressed.write(into, net)
         _write_words(into, recipe.to_json(), narrowed(schema, recipe.backbone.reads), card, readme)
 
     return _whole(folder, write)

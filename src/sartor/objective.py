@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sartor.asking import Shape
-from sartor.data.rows import Kind
+from sartor.data.rows import Kind, Rows
 from sartor.errors import BadInput
 from sartor.part import Part
 
@@ -59,6 +59,10 @@ class Objective(Part):
         if task.asking.shape(task) is not None:
             said = f"{self.name} learns from single rows, and {task.name} is asked in episodes"
             raise BadInput("OBJECTIVE_TASK", said, fix="use --objective prototypes, maml, anil or reptile")
+
+    def taught(self, task: Task, rows: Rows, examples: Batch) -> Batch:
+        """The encoded training rows with what it learns from besides their targets; asked once, before training."""
+        return examples
 
     def plan(self, plan: Plan) -> Plan:
         """The plan with what this objective leaves no choice about."""

@@ -1,6 +1,7 @@
 """Saving: what a trained network is on disk, and back: merged into its backbone, or only what changed.
 
-merged    the transformers layout, which loads unmodified and needs nothing else
+merged    the transformers layout, which loads unmodified and needs nothing else; `compressed` says how a network lies
+          there that compressors have left
 changed   sartor/backbone.json        on which backbone: its part, and a hash of all that is borrowed from it
           sartor/changed.safetensors  what was inserted, what differs from the backbone, and the head
           adapter_config.json         PEFT's own format for what PEFT knows, in place of the same tensors above
@@ -24,6 +25,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from sartor import compressed
 from sartor.backbone import Backbone
 from sartor.body import Body
 from sartor.errors import BadInput
@@ -65,6 +67,7 @@ def stored(folder: Path) -> dict[str, Any]:
     """What was stored, for a card: the form, the bytes of its weights, and what they need of which backbone."""
     weights = [f for f in folder.rglob("*.safetensors") if f.is_file()]
     told: dict[str, Any] = {"form": "changed" if is_changed(folder) else "merged"}
+    told |= {"form": "compressed"} if compressed.is_compressed(folder) else {}
     told |= {
         "bytes": sum(f.stat().st_size for f in weights),
         "files": sorted(str(f.relative_to(folder)) for f in weights),
@@ -92,6 +95,8 @@ def write(folder: Path, net: Network, recipe: Recipe, form: Form) -> None:
 
 def reopen(folder: Path, recipe: Recipe) -> Network:
     """The network that was saved, ready to answer. Raises `BadInput` where its backbone is another or gone."""
+    if compressed.is_compressed(folder):
+        return compressed.reopen(folder, recipe)
     if not is_changed(folder):
         body = recipe.backbone.reopen(folder, recipe.task.layout)
         return Network(body, taken_up(recipe.task, body, folder)).eval()

@@ -65,6 +65,7 @@ _RUN = (
         "changed",
         "merged: whole, for plain transformers; changed: only what moved, on its backbone.",
     ),
+    Setting("with", spelled("compressors"), "PART", "quantize", "What to cut away, in this order.", many=True),
     Setting("out", path, "PATH", "runs/reviews", "Where to write; by default a new name."),
     Setting("budget", seconds, "TIME", "10m", "Wall time, such as 90s, 10m or 1h; 5m by default."),
     Setting(

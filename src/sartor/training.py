@@ -55,6 +55,7 @@ def ready(opening: Opening, recipe: Recipe, form: Form | None = None) -> Course:
     if form == "merged" and not folds_away(body, recipe, recipe.plan.steps(len(opening.split.train), join().world)):
         raise no_merge(recipe)
     examples = recipe.task.encode(opening.split.train, body)
+    examples = recipe.objective.taught(recipe.task, opening.split.train, examples)
     held = recipe.task.encode(opening.split.validation, body)
     began = time.monotonic()
     run = prepare(recipe, examples)

@@ -182,6 +182,31 @@ def second_against_first(result: dict[str, Any]) -> dict[str, Any]:
     return {**result, **found, "verdict": said[result["verdict"]], "metrics": both}
 
 
+def _compress(call: Call, show: Show) -> Answer:
+    words, data = call.words, call.arguments["data"]
+    out = words.get("out") or output.default_folder(data)
+    inputs = [*call.arguments.values(), *([words["test"]] if "test" in words else [])]
+    output.check_folder(out, inputs, resume=False, overwrite="overwrite" in call.switches)
+    from sartor.verbs.compress import compress
+
+    done = compress(
+        call.arguments["bundle"],
+        data,
+        words.get("with", ()),
+        hints=_hints(words),
+        test=words.get("test"),
+        seed=words.get("seed", 0),
+        out=str(out),
+        overwrite="overwrite" in call.switches,
+        dry_run="dry_run" in call.switches,
+        command=shlex.join(("sartor", *call.argv)),
+        progress=show,
+    )
+    result = done.to_json()
+    text = _shown("compression", result)
+    return Answer(result, text, str(result.get("bundle") or out))
+
+
 def _predict(call: Call, show: Show) -> Answer:
     given, out = call.arguments, call.words.get("out")
     overwrite, dry_run = "overwrite" in call.switches, "dry_run" in call.switches
@@ -287,6 +312,7 @@ _RUN: dict[str, Callable[[Call, Show], Answer]] = {
     "finetune": _finetune,
     "evaluate": _evaluate,
     "compare": _compare,
+    "compress": _compress,
     "predict": _predict,
     "show": _show,
     "doctor": _doctor,

@@ -103,6 +103,18 @@ _VERBS = (
         ),
     ),
     Verb(
+        "compress",
+        "Make a bundle smaller, and measure both forms on the same held-out rows.",
+        ("bundle", "data"),
+        (*COLUMNS, "test", "seed", "with", "out"),
+        ("dry_run", "overwrite"),
+        (
+            "sartor compress runs/reviews/bundle reviews.csv --with quantize --out runs/small",
+            "sartor compress runs/reviews/bundle reviews.csv --with drop_layers:keep=3 --with quantize",
+            "sartor compress runs/reviews/bundle reviews.csv --with prune:amount=0.5,by=sparsegpt --test test.csv",
+        ),
+    ),
+    Verb(
         "predict",
         "Answer every row of a file; one JSON line each, or a file with --out.",
         ("bundle", "data"),

@@ -8,7 +8,7 @@ from typing import Any
 
 from sartor.report.entries import Entry, Result, best_first, entries, headline
 from sartor.report.plain import shown
-from sartor.report.quantities import count, finite, quantity, seconds, signed, spread
+from sartor.report.quantities import COSTS, count, finite, quantity, seconds, signed, spread
 
 WIDTH = 100
 _BOLD, _FAINT, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
@@ -186,6 +186,26 @@ def comparison(result: Result) -> str:
     )
     rows = [_both(str(key), value) for key, value in (result.get("metrics") or {}).items()]
     return "\n".join([*lines, *(["", _grid([["metric", "A", "B"], *rows], right={1})] if rows else [])]) + "\n"
+
+
+def compression(result: Result) -> str:
+    """What `sartor compress` made: the paired difference first, then both forms' metrics and costs."""
+    if result.get("dry_run"):
+        return f"would write {shown(result.get('would_write'), 80)}\n"
+    compared, sides = result["comparison"], {"a": result["before"], "b": result["after"]}
+    metric = quantity(str(compared["metric"]))
+    cut = " then ".join(shown(one, 60) for one in result["with"])
+    lines = _wrapped(f"{cut}; both forms on {count(result['parts']['test'])} held-out rows, paired.")
+    lines += _wrapped(f"{metric.title}: after - before = {_difference(compared)}: {shown(compared['verdict'], 40)}.")
+    rows = []
+    for kind, keys in (("metrics", sides["a"]["metrics"]), ("costs", COSTS)):
+        for key in keys:
+            pair = {side: told[kind].get(key) for side, told in sides.items()}
+            rows += [_both(str(key), pair)] if any(value is not None for value in pair.values()) else []
+    lines += ["", _grid([["", "before", "after"], *rows], right={1, 2})]
+    if result.get("bundle"):
+        lines += ["", f"Bundle: {shown(result['bundle'], 90)}"]
+    return "\n".join(lines) + "\n"
 
 
 def _difference(result: Result) -> str:

@@ -1,0 +1,50 @@
+"""Recovering: a network that was cut learns again what the whole one said, and the labels (Hinton et al. 2015,
+arXiv 1503.02531; DistilBERT, Sanh et al. 2019, arXiv 1910.01108)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import cast
+
+from torch import Tensor
+
+from sartor import part as parts
+from sartor.batch import Batch
+from sartor.engine.fit import begin, fit
+from sartor.method import Method
+from sartor.network import Network
+from sartor.objective import Objective
+from sartor.recipe import Plan, Recipe
+
+TAUGHT = "taught"
+"""The name, among a batch's dense arrays, of what a teacher said: (N, C) outputs."""
+
+
+def recover(
+    net: Network,
+    recipe: Recipe,
+    examples: Batch,
+    said: Tensor,
+    epochs: float,
+    learning_rate: float,
+    after: Callable[[], None] = lambda: None,
+) -> list[float]:
+    """Train every weight for `epochs` against what the whole network said (N, C) and the labels; `after` is called
+    behind every update. The loss of every update; empty where `epochs` is 0."""
+    if not epochs:
+        return []
+    plan = Plan(learning_rate=learning_rate, num_train_epochs=epochs, min_steps=0, seed=recipe.plan.seed)
+    plan = replace(plan, precision=recipe.plan.precision)
+    aim = cast(Objective, parts.part("objectives", "distillation"))
+    made = replace(recipe, method=cast(Method, parts.part("methods", "full")), objective=aim, plan=plan, compress=())
+    taught = replace(examples, dense={**examples.dense, TAUGHT: said})
+    net.requires_grad_(True)
+    losses = []
+    try:
+        for step in fit(net, taught, made, begin(net, plan)):
+            after()
+            losses.append(step.loss)
+    finally:
+        net.requires_grad_(False)
+    return losses
