@@ -105,7 +105,7 @@ def test_each_setting_is_one_flag_of_some_verb() -> None:
 SENTENCES = {
     (): "error[CLI_VERB_MISSING]: no verb is given. Fix: run `sartor --help`; a first step is `sartor check DATA`.",
     ("chek", "x"): "error[CLI_VERB_UNKNOWN]: no verb is called 'chek'. Fix: did you mean 'check'? "
-    "Known: check, compare, doctor, evaluate, finetune, init, position, predict, show.",
+    "Known: check, compare, compress, doctor, evaluate, finetune, init, position, predict, show.",
     ("--versoin",): "error[CLI_VERB_MISSING]: '--versoin' stands where a verb should. Fix: did you mean '--version'?.",
     ("--json", "check"): "error[CLI_VERB_MISSING]: '--json' stands where a verb should. "
     "Fix: write the verb first: sartor VERB [OPTIONS].",

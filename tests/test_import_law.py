@@ -19,10 +19,10 @@ ROWS = (
     "cli __main__",
     "command",
     "verbs",
-    "training measuring compressing",
+    "training measuring",
     "report server tasks backbones methods objectives compressors baselines",
     "position opening settings scoring",
-    "bundle weigh saving compressed peft_format effort",
+    "bundle weigh saving compressed compressing peft_format effort",
     "engine",
     "pretrained classical",
     "task reading telling members asking drawing episodic backbone method objective compressor baseline recipe network"

@@ -131,7 +131,8 @@ class Recipe:
     def label(self) -> str:
         """A short name for tables: backbone + method, and the rate where it was chosen."""
         rate = "" if self.plan.learning_rate is None or self.plan.max_steps == 0 else f" @{self.plan.learning_rate:g}"
-        return f"{self.backbone.spelled()} + {self.method.spelled()}{rate}"
+        cut = "".join(f" + {one.spelled()}" for one in self.compress)
+        return f"{self.backbone.spelled()} + {self.method.spelled()}{rate}{cut}"
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -31,7 +31,13 @@ def names(encoder: Path) -> list[str]:
 
 def positioned(data: Any, encoder: Path, out: Path, **more: Any) -> dict[str, Any]:
     plan = {"per_device_train_batch_size": "8", "min_steps": "24", "num_train_epochs": "1"}
-    given: dict[str, Any] = {"budget": 60.0, "candidates": names(encoder), "plan": plan, "target": "label"}
+    given: dict[str, Any] = {
+        "budget": 60.0,
+        "candidates": names(encoder),
+        "plan": plan,
+        "target": "label",
+        "compress": [],
+    }
     return sartor.position(data, out=out, **(given | more)).to_json()
 
 
@@ -49,6 +55,28 @@ def test_every_candidate_is_accounted_for(run: tuple[Path, dict[str, Any]]) -> N
     assert all(c["reason"] for c in result["candidates"] if c["status"] == "eliminated")
     assert all(c["costs"]["latency_ms_p50"]["value"] > 0 for c in result["candidates"] if c["status"] == "finished")
     assert [s["name"] for s in result["stages"]] == STAGES
+
+
+def test_the_leader_enters_once_more_in_a_smaller_form(tmp_path: Path, tiny_sentence_encoder: Path) -> None:
+    """Scored and measured like anybody, from the disk; what does not work is said."""
+    shapes = ["quantize:tables=false", "drop_layers:keep=2"]
+    chosen = [f"encoder:path={tiny_sentence_encoder}+{m}" for m in ("probe", "full@3e-3")]
+    result = positioned(
+        rows_of(labelled(240)), tiny_sentence_encoder, tmp_path / "run", candidates=chosen, compress=shapes
+    )
+    assert [s["name"] for s in result["stages"]] == [*STAGES[:-1], "shrink", STAGES[-1]]
+    whole, small = ([c for c in result["candidates"] if ("quantize" in c["name"]) is so] for so in (False, True))
+    assert len(whole) == 2
+    (form,) = small
+    assert form["status"] == "finished"
+    assert form["recipe"]["compress"][0]["part"] == "quantize"
+    assert form["costs"]["size_mb"]["value"] > 0
+    leader = next(c for c in whole if form["name"].startswith(c["name"]))
+    assert form["train_seconds"] > leader["train_seconds"]
+    assert form["costs"]["size_mb"]["value"] < leader["costs"]["size_mb"]["value"]
+    assert any("drop_layers" in w and "2 blocks" in w for w in result["warnings"])
+    said = Predictions.load(next((tmp_path / "run" / "predictions").glob("*quantize*")))
+    assert len(said) == result["data"]["parts"]["validation"]
 
 
 def test_the_pick_is_tied_with_the_best_and_hands_over_a_bundle(run: tuple[Path, dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import sys
@@ -12,6 +13,10 @@ from typing import Any
 import pytest
 import torch
 
+from sartor.batch import Batch
+from sartor.bundle import save_network
+from sartor.data.rows import Rows
+from sartor.engine.train import Run
 from sartor.errors import BadInput
 from sartor.objective import Objective
 from sartor.part import names, part, part_class, part_from_json
@@ -30,8 +35,18 @@ def objective(request: pytest.FixtureRequest) -> Objective:
     return found
 
 
+def taught(objective: Objective, run: Run, rows: Rows, encoded: Batch, folder: Path) -> Batch:
+    """The rows with what the objective learns from besides their targets; a teacher is the network as it stands."""
+    if "teacher" in objective.settings():
+        save_network(folder / "teacher", copy.deepcopy(run.net), run.recipe, rows.schema, {}, "")
+        objective = objective.with_settings(teacher=str(folder / "teacher"))
+    return objective.taught(run.recipe.task, rows, encoded)
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_finite_loss_per_example_with_a_gradient(objective: Objective, kind: str, tiny_encoder: Path) -> None:
+def test_one_finite_loss_per_example_with_a_gradient(
+    objective: Objective, kind: str, tiny_encoder: Path, tmp_path: Path
+) -> None:
     """Or a refusal, where the task predicts nothing that the objective learns from."""
     rows = KINDS[kind](10)
     made = replace(recipe(tiny_encoder, rows, max_steps=1), objective=objective)
@@ -40,17 +55,20 @@ def test_one_finite_loss_per_example_with_a_gradient(objective: Objective, kind:
             made.settled()
         return
     run, encoded = begun(made, rows)
-    losses = objective(run.net, made.task, encoded)
+    losses = objective(run.net, made.task, taught(objective, run, rows, encoded, tmp_path))
     assert losses.shape == (10,)
     assert losses.isfinite().all()
     losses.sum().backward()
     assert sum(float(w.grad.abs().sum()) for w in run.net.trainable().values() if w.grad is not None) > 0
 
 
-def test_the_order_of_a_batch_changes_no_examples_loss(objective: Objective, tiny_encoder: Path) -> None:
+def test_the_order_of_a_batch_changes_no_examples_loss(
+    objective: Objective, tiny_encoder: Path, tmp_path: Path
+) -> None:
     rows = labelled(10)
     made = replace(recipe(tiny_encoder, rows, max_steps=1), objective=objective)
     run, encoded = begun(made, rows)
+    encoded = taught(objective, run, rows, encoded, tmp_path)
     order = torch.tensor([3, 9, 0, 7, 1, 2, 8, 5, 4, 6])
     with torch.no_grad():
         losses = objective(run.net, made.task, encoded)
@@ -59,11 +77,12 @@ def test_the_order_of_a_batch_changes_no_examples_loss(objective: Objective, tin
 
 
 def test_an_examples_loss_depends_on_its_neighbours_only_where_batches_are_made_for_it(
-    objective: Objective, tiny_encoder: Path
+    objective: Objective, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     rows = labelled(10)
     made = replace(recipe(tiny_encoder, rows, max_steps=1), objective=objective)
     run, encoded = begun(made, rows)
+    encoded = taught(objective, run, rows, encoded, tmp_path)
     groups = objective.groups(made.task, encoded)
     if groups is not None:
         assert groups.shape == (10,)
@@ -76,12 +95,15 @@ def test_an_examples_loss_depends_on_its_neighbours_only_where_batches_are_made_
 
 
 @pytest.mark.parametrize("sample", [labelled, several])
-def test_an_update_is_taken_and_its_parts_are_all_of_it(objective: Objective, sample: Any, tiny_encoder: Path) -> None:
+def test_an_update_is_taken_and_its_parts_are_all_of_it(
+    objective: Objective, sample: Any, tiny_encoder: Path, tmp_path: Path
+) -> None:
     rows = sample(24)
     made = replace(recipe(tiny_encoder, rows, max_steps=3, learning_rate=1e-3), objective=objective)
     if objective.predicts and not objective.predicts & made.task.reading.predicts:
         return  # refused: see above
     run, encoded = begun(made, rows)
+    encoded = taught(objective, run, rows, encoded, tmp_path)
     parts = objective.parts(made.task, encoded)
     assert sorted(number for part in parts for number in part.rows.tolist()) == sorted(encoded.rows.tolist())
     before = weights(run)

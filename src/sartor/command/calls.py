@@ -110,6 +110,7 @@ def _position(call: Call, show: Show) -> Answer:
         task=words.get("task"),
         out=out,
         candidates=words.get("candidates"),
+        compress=words.get("with"),
         metric=words.get("metric"),
         validation=words.get("validation"),
         test=words.get("test"),

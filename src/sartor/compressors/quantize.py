@@ -5,8 +5,10 @@ int8_dynamic   weights per output, inputs by the range of every call (W8A8; the 
 int8_static    inputs by ranges seen on the user's rows: one step less at every call, wrong outside of what was seen
 int8_weight    weights alone: as small, exact in its inputs, no faster
 
-Every linear layer of the blocks and, with `tables`, every word table, of which a small encoder mostly consists; norms,
-biases and the head stay in 32 bits. See `engine.int8` for the arithmetic.
+Dettmers et al. 2022 (arXiv 2208.07339) found outliers that make the ranges of inputs too wide in models of billions of
+weights; small encoders have few. What is rounded: every linear layer of the blocks and, with `tables`, every word
+table, of which a small encoder mostly consists; norms, biases and the head stay in 32 bits. `engine.int8` has the
+arithmetic.
 """
 
 from __future__ import annotations

@@ -60,9 +60,20 @@ class Int8Linear(nn.Module):
         flat = x.reshape(-1, self.in_features).float()
         scale, zero = steps(self.range if self.activations == "static" else torch.stack(torch.aminmax(flat)))
         packed, zeros = self._layout()
-        u = torch.quantize_per_tensor(flat, scale, zero, torch.quint8).int_repr()
         y: Tensor = torch.ops.onednn.qlinear_pointwise(
-            u, scale, zero, packed, self.scale, zeros, self.bias, 1.0, 0, torch.float32, "none", [], ""
+            as_bytes(flat, scale, zero),
+            scale,
+            zero,
+            packed,
+            self.scale,
+            zeros,
+            self.bias,
+            1.0,
+            0,
+            torch.float32,
+            "none",
+            [],
+            "",
         )
         return y.view(*x.shape[:-1], self.out_features).to(x.dtype)
 
@@ -106,6 +117,12 @@ def rounded(weight: Tensor) -> tuple[Tensor, Tensor]:
     most = weight.abs().amax(1)
     scale = torch.where(most > 0, most / 127, torch.ones_like(most))
     return (weight / scale[:, None]).round_().clamp_(-127, 127).to(torch.int8), scale
+
+
+def as_bytes(x: Tensor, scale: float, zero: int) -> Tensor:
+    """x / scale + zero, to the nearest of 0 to 255."""
+    shifted = torch.add(torch.tensor(zero + 0.5), x, alpha=1 / scale)  # cutting off behind one half more is rounding
+    return shifted.clamp_(0, LEVELS + 0.5).to(torch.uint8)
 
 
 def steps(span: Tensor) -> tuple[float, int]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from sartor import part as parts
@@ -18,7 +19,25 @@ from sartor.objective import Objective
 from sartor.recipe import Plan, Recipe
 
 TAUGHT = "taught"
-"""The name, among a batch's dense arrays, of what a teacher said: (N, C) outputs."""
+"""The name, among a batch's dense arrays, of what a teacher said: see `by_row`."""
+
+
+def by_row(examples: Batch, said: Tensor) -> Tensor:
+    """(U, C) outputs -> (N, M, C), M the most vectors that a head reads of one row; zeros behind fewer."""
+    if examples.counts is None:
+        return said[:, None]
+    there = torch.arange(int(examples.counts.max()))[None] < examples.counts[:, None]
+    out = said.new_zeros(*there.shape, said.shape[-1])
+    out[there] = said
+    return out
+
+
+def by_unit(batch: Batch) -> Tensor:
+    """(U, C) what the teacher said of the rows of a batch."""
+    taught = batch.dense[TAUGHT]
+    if batch.counts is None:
+        return taught[:, 0]
+    return taught[torch.arange(taught.shape[1])[None] < batch.counts[:, None]]
 
 
 def recover(
@@ -30,7 +49,7 @@ def recover(
     learning_rate: float,
     after: Callable[[], None] = lambda: None,
 ) -> list[float]:
-    """Train every weight for `epochs` against what the whole network said (N, C) and the labels; `after` is called
+    """Train every weight for `epochs` against what the whole network said (U, C) and the labels; `after` is called
     behind every update. The loss of every update; empty where `epochs` is 0."""
     if not epochs:
         return []
@@ -38,7 +57,7 @@ def recover(
     plan = replace(plan, precision=recipe.plan.precision)
     aim = cast(Objective, parts.part("objectives", "distillation"))
     made = replace(recipe, method=cast(Method, parts.part("methods", "full")), objective=aim, plan=plan, compress=())
-    taught = replace(examples, dense={**examples.dense, TAUGHT: said})
+    taught = replace(examples, dense={**examples.dense, TAUGHT: by_row(examples, said)})
     net.requires_grad_(True)
     losses = []
     try:

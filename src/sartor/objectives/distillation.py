@@ -10,8 +10,9 @@ training; it may be any bundle: a larger network, a cascade, a classical model.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from sartor.data.rows import Kind
 from sartor.errors import BadInput
 from sartor.objective import Objective
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 class Distillation(Objective):
     """Descend the distance to a teacher, and the task's loss."""
 
+    predicts: ClassVar[frozenset[Kind]] = frozenset({"category", "boolean", "labels", "number", "tags"})
+
     teacher: str = ""
     """The folder of a bundle that was trained on the same target."""
     temperature: float = 2.0
@@ -43,10 +46,10 @@ class Distillation(Objective):
             raise BadInput("VALUE_RANGE", said, fix="give one above 0 and at most 1")
 
     def __call__(self, net: Network, task: Task, batch: Batch) -> Tensor:
-        from sartor.engine.recover import TAUGHT
+        from sartor.engine.recover import by_unit
 
         said = net(batch)
-        taught = batch.dense[TAUGHT].to(said.device)
+        taught = by_unit(batch).to(said.device)
         hard = task.loss(said, batch) if self.soft < 1 else 0.0
         return self.soft * self._distance(said, taught, task, batch) + (1 - self.soft) * hard
 
@@ -62,20 +65,17 @@ class Distillation(Objective):
             wanted = (taught / self.temperature).sigmoid()
             each = functional.binary_cross_entropy_with_logits(said / self.temperature, wanted, reduction="none")
             return each.mean(-1) * scale
-        wanted = functional.log_softmax(taught / self.temperature, -1)
-        given = functional.log_softmax(said / self.temperature, -1)
-        return functional.kl_div(given, wanted, reduction="none", log_target=True).sum(-1) * scale
-
-    def suits(self, task: Task) -> None:
-        if task.layout != "row" or task.asking.shape(task) is not None or task.members.tasks(task):
-            said = f"distillation compares one answer a row, and {task.name} gives others"
-            raise BadInput("OBJECTIVE_TASK", said, fix="use it for classification or regression")
+        labels = task.describe()["num_labels"]  # behind them a chain has its steps from label to label
+        wanted = functional.log_softmax(taught[:, :labels] / self.temperature, -1)
+        given = functional.log_softmax(said[:, :labels] / self.temperature, -1)
+        each = functional.kl_div(given, wanted, reduction="none", log_target=True).sum(-1) * scale
+        return each if batch.counts is None else batch.summed(each) / batch.counts.clamp_min(1)
 
     def taught(self, task: Task, rows: Rows, examples: Batch) -> Batch:
         import torch
 
         from sartor.bundle import Bundle
-        from sartor.engine.recover import TAUGHT
+        from sartor.engine.recover import TAUGHT, by_row
 
         if not self.teacher:
             fix = "name one: --objective distillation:teacher=runs/large/bundle"
@@ -92,4 +92,4 @@ class Distillation(Objective):
             p = torch.from_numpy(told.probabilities).clamp(1e-6, 1 - 1e-6)
             several = task.describe().get("problem_type") == "multi_label_classification"
             outputs = (p.logit() if several else p.log()).float()
-        return replace(examples, dense={**examples.dense, TAUGHT: outputs})
+        return replace(examples, dense={**examples.dense, TAUGHT: by_row(examples, outputs)})

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sartor.bundle import Bundle, save_baseline, save_network, with_card
+from sartor.compressor import Compressor
 from sartor.engine.environment import environment
 from sartor.engine.progress import Progress
 from sartor.errors import BadInput, Interrupted
@@ -30,7 +31,8 @@ Card = Callable[[Mapping[str, Any]], str]
 
 @dataclass(frozen=True)
 class Order:
-    """What was asked for. `card` renders a bundle's README from facts; `spent`: seconds used before this began."""
+    """What was asked for. `card` renders a bundle's README from facts; `spent`: seconds used before this began;
+    `smaller`: the forms in which the leader enters once more."""
 
     opening: Opening
     candidates: list[Candidate]
@@ -41,6 +43,7 @@ class Order:
     command: str
     card: Card
     spent: float = 0.0
+    smaller: tuple[Compressor, ...] = ()
 
 
 def carry_out(order: Order, folder: RunFolder, progress: Callable[[Progress], None]) -> dict[str, Any]:
@@ -52,7 +55,7 @@ def carry_out(order: Order, folder: RunFolder, progress: Callable[[Progress], No
     before = _begin(order, folder, ground, entries, log, events)
     stopped: Interrupted | None = None
     try:
-        for step in course(ground, entries, order.limits, log):
+        for step in course(ground, entries, order.limits, log, order.smaller):
             _keep_finished(folder, ground, entries)
             progress(step)
     except Interrupted as error:
@@ -161,10 +164,11 @@ def _take_up(folder: RunFolder, ground: Ground, entries: list[Entry], state: Map
 def _keep_finished(folder: RunFolder, ground: Ground, entries: list[Entry]) -> None:
     """Every candidate that has finished since: its predictions, and itself as a bundle, so that nothing is lost."""
     for entry in entries:
-        if entry.status != "finished" or entry.kept is not None or entry.predictions is None:
+        said = folder.place("predictions", entry.name, ".parquet")
+        if entry.status != "finished" or entry.predictions is None or (entry.kept is not None and said.exists()):
             continue
-        entry.predictions.save(folder.place("predictions", entry.name, ".parquet"))
-        entry.kept = save_entry(folder.place("candidates", entry.name), ground, entry)
+        entry.predictions.save(said)
+        entry.kept = entry.kept or save_entry(folder.place("candidates", entry.name), ground, entry)
         _save_state(folder, ground, entries, None, False)
 
 

@@ -40,14 +40,14 @@ def passages(body: Body) -> list[Passage]:
     attending = set(keys_and_values(body))
     found = []
     for makers, (reader, *_) in itertools.pairwise(groups):
-        first: Any = body.get_submodule(makers[0])
+        given = body.get_parameter(f"{makers[0]}.weight").shape[1]
         sizes = {len(body.get_parameter(f"{name}.weight")) for name in makers}
-        reads = body.get_parameter(f"{reader}.weight").shape[1]
+        gives, reads = body.get_parameter(f"{reader}.weight").shape
         if attending & set(makers):
             heads = next(calls).key.shape
             if len(makers) == 3 and sizes == {reads} == {heads[1] * heads[3]}:
                 found.append(Passage(makers, reader, heads[1], heads[3]))
-        elif sizes == {reads} and reads != first.in_features:
+        elif sizes == {reads} and given == gives != reads:  # back to the width it came from
             found.append(Passage(makers, reader, reads, 1))
     return found
 

@@ -23,6 +23,7 @@ def card(info: Info) -> str:
         *_of_tasks(info),
         _costs(info),
         changed_section(info),
+        _compression(info),
         _labels(info),
         _training(info),
         _use(info),
@@ -197,6 +198,22 @@ def changed_section(info: Info) -> str:
     told = info.get("method") or {}
     rows += [[_worded(key), count(value)] for key, value in told.items() if not isinstance(value, Mapping)]
     return f"## What moved\n\n{_table(['What', 'Value'], rows)}{_each(told)}{in_plain_peft(stored)}"
+
+
+def _compression(info: Info) -> str:
+    """What was cut away after training, and what the whole network was like where that was measured."""
+    told, before = info.get("compression") or {}, info.get("compressed_from") or {}
+    rows = [
+        [escaped(cut), _worded(key), escaped(value) if isinstance(value, str | list) else quantity(key).digits(value)]
+        for cut, facts in told.items()
+        for key, value in facts.items()
+    ]
+    if not rows:
+        return ""
+    said = f"## What was cut away\n\n{_table(['Compressor', 'What', 'Value'], rows)}"
+    were = [[quantity(k).title, quantity(k).full(spread(v))] for k, v in before.get("metrics", {}).items()]
+    were += [[quantity(k).title, quantity(k).full(spread(v))] for k, v in before.get("costs", {}).items() if k in COSTS]
+    return said + (f"\n\nBefore that, on the same rows:\n\n{_table(['Measure', 'Before'], were)}" if were else "")
 
 
 def _each(told: Info) -> str:

@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from sartor import part as parts
+from sartor.compressor import Compressor
 from sartor.data.hints import Hints
 from sartor.engine import launch
 from sartor.engine.progress import Progress
@@ -19,6 +21,11 @@ from sartor.spelling import seconds as seconds_of
 
 if TYPE_CHECKING:
     from sartor.position.entry import Candidate
+
+USUAL = ("quantize",)
+"""The smaller forms that are tried where nothing is said of them."""
+WORTH = 60.0
+"""Seconds of budget from which a smaller form is worth the time that it takes."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,7 @@ def position(
     budget: str | float = "5m",
     out: str | Path,
     candidates: Sequence[str] | None = None,
+    compress: Sequence[str] | None = None,
     metric: str | None = None,
     max_latency_ms: float | None = None,
     max_size_mb: float | None = None,
@@ -81,6 +89,8 @@ def position(
 
     budget   wall time, as seconds or words such as "90s", "5m", "1h"
     out      the run's folder; nothing may lie there unless `overwrite` or `resume`
+    compress the smaller forms in which the leading network enters once more; none: in 8 bits, where the budget is at
+             least a minute; an empty list: in no other
     spent    seconds of the budget that are gone already (a command line's own start-up)
 
     Raises `BadInput` before anything is written; an interrupted course returns the verdict so far.
@@ -107,7 +117,7 @@ def position(
     limits = Limits(max_latency_ms, max_size_mb, max_memory_mb)
     said = command or f"sartor position {shlex.quote(_named(data))} --budget {seconds:g}s --out {shlex.quote(str(out))}"
     gone = spent + time.monotonic() - arrived
-    order = Order(opening, entrants, limits, seconds, metric, seed, said, card, gone)
+    order = Order(opening, entrants, limits, seconds, metric, seed, said, card, gone, _smaller(compress, seconds))
     folder = RunFolder.claim(out, resume=resume, overwrite=overwrite)
     return _reported(folder, carry_out(order, folder, progress or (lambda _: None)))
 
@@ -124,6 +134,12 @@ def duration(budget: str | float) -> float:
     if isinstance(budget, int | float):
         return float(budget)
     return float(seconds_of(budget, Given(budget, "budget")))
+
+
+def _smaller(compress: Sequence[str] | None, seconds: float) -> tuple[Compressor, ...]:
+    """The forms in which the leading network enters once more."""
+    wanted = (USUAL if seconds >= WORTH else ()) if compress is None else compress
+    return tuple(cast(Compressor, parts.part("compressors", spelled)) for spelled in wanted)
 
 
 def _dry(opening: Opening, entrants: Sequence[Candidate], seconds: float, out: str | Path) -> dict[str, Any]:
