@@ -1,4 +1,4 @@
-"""Shrink: the leading network once more, smaller; each form is opened from the disk, scored and measured like others."""
+"""Shrink: the leading network once more, smaller; each form is opened from the disk and measured like all others."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ def _compression(info: Info) -> str:
     """What was cut away after training, and what the whole network was like where that was measured."""
     told, before = info.get("compression") or {}, info.get("compressed_from") or {}
     rows = [
-        [escaped(cut), _worded(key), escaped(value) if isinstance(value, str | list) else quantity(key).digits(value)]
+        [escaped(cut), _worded(key), f"{value:g}" if isinstance(value, int | float) else escaped(value)]
         for cut, facts in told.items()
         for key, value in facts.items()
     ]
