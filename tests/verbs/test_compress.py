@@ -45,7 +45,7 @@ def test_before_and_after_stand_side_by_side(
     assert result["comparison"]["metric"] == "accuracy"
     assert list(result["made"]) == ["narrow:epochs=1", "quantize"]
     readme = (out / "bundle" / "README.md").read_text("utf-8")
-    assert "narrow:epochs=1" in readme and "quantize" in readme
+    assert "What was cut away" in readme and "int8" in readme
     assert json.loads((out / "report.json").read_text("utf-8"))["bundle"] == result["bundle"]
     answers = Bundle.load(out / "bundle").predict(["the cat and a dog near this tiger"])
     assert answers[0]["prediction"] in {"animal", "food", "tool"}
