@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sartor.part import Part
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sartor.body import Body
+    from sartor.data.rows import Rows
     from sartor.recipe import Plan
 
 
@@ -33,6 +34,10 @@ class Backbone(Part):
     def trained_on(self) -> Sequence[Mapping[str, Any]]:
         """The data that it was trained on before, as `Opening.facts` told them then; where nobody knows, none."""
         return ()
+
+    def learn(self, rows: Rows) -> Self:
+        """What only the training part knows (its catalogue of items); returns a new value. Most know all they need."""
+        return self
 
     def plan(self, plan: Plan) -> Plan:
         """The plan with what these weights ask for where it was left open: those drawn anew want another rate, more

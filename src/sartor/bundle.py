@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from sartor import part as parts
 from sartor.data import sets
+from sartor.data.hints import Hints
 from sartor.data.rows import TASK, Rows, Schema
 from sartor.data.schema import narrowed
 from sartor.disk import sync
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MANIFEST = "sartor/manifest.json"
+PLAIN = ("text", "tokens", "image", "audio", "items")
+"""Kinds of input that may be given without the name of their column."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,9 @@ class Bundle:
         )
         return alone if out is None else Bundle.load(_save_one(Path(out), self, alone, name))
 
-    def rows(self, source: Any) -> Rows:
-        """Any source of data in the shape this bundle was trained on."""
-        from sartor.data.read import read
+    def rows(self, source: Any, asked: bool = True) -> Rows:
+        """Any source of data in the shape this bundle was trained on; not `asked`: to be scored, not answered."""
+        from sartor.data.read import open_table, read
 
         if isinstance(source, Rows):
             return source
@@ -108,7 +111,7 @@ class Bundle:
             and source
             and isinstance(source[0], str | list)
         ):
-            names = [n for n in self.schema.inputs if self.schema.kind(n) in ("text", "tokens", "image", "audio")]
+            names = [n for n in self.schema.inputs if self.schema.kind(n) in PLAIN]
             if self.schema.members:
                 fix = f"ask for one of them: bundle.only('{next(iter(self.schema.members))}').predict(...)"
                 raise BadInput("PREDICT_ROWS", "plain texts do not say which task they are for", fix=fix)
@@ -117,7 +120,8 @@ class Bundle:
                 said = "plain texts fit only a bundle that reads one column of texts or of files"
                 raise BadInput("PREDICT_ROWS", said, fix=fix)
             source = [{names[0]: text} for text in source]
-        return read(source, like=self.schema, serving=True)
+        table = self.task.reading.formed(self.task, open_table(source), Hints(), like=self.schema, asked=asked)
+        return read(table, like=self.schema, serving=True)
 
     def _repr_html_(self) -> str:
         import html

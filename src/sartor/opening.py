@@ -97,7 +97,7 @@ def _alone(source: Source, seed: int, twin: Split | None = None) -> Opening:
     """One data set by itself; parted like its `twin`, where another task's split is of the same rows."""
     rows, asked = read_for(source.data, source.hints, source.task)
     given = {"validation": source.validation, "test": source.test}
-    others = {name: read(part, source.hints, like=rows.schema) for name, part in given.items() if part is not None}
+    others = {n: read_like(part, source.hints, asked, rows) for n, part in given.items() if part is not None}
     for name, part in others.items():
         if part.schema.target is None and rows.schema.target is not None:
             fix = f"add the column '{rows.schema.target}'"
@@ -157,12 +157,19 @@ def read_for(data: Any, hints: Hints, task: str | None) -> tuple[Rows, Task]:
     named = task or claimed(table.columns, hints)
     if named is not None:
         asked = cast(Task, parts.part("tasks", named))
+        table = asked.reading.formed(asked, table, hints)
         rows = read(table, asked.reading.hinted(table.columns, hints))
         _refuse(asked, rows)
         return rows, asked
     rows = read(table, hints)
     found = guess(rows.schema.kind(str(rows.schema.target)))
     return rows, cast(Task, parts.part("tasks", str(found)))
+
+
+def read_like(data: Any, hints: Hints, task: Task, rows: Rows) -> Rows:
+    """A given part, in the form and under the schema of the training part."""
+    table = task.reading.formed(task, open_table(data), hints, like=rows.schema)
+    return read(table, hints, like=rows.schema)
 
 
 def _refuse(task: Task, rows: Rows) -> None:

@@ -10,7 +10,7 @@ from sartor.data import checks
 from sartor.data import split as splitting
 from sartor.data.hints import Hints
 from sartor.data.problem import Problem
-from sartor.data.rows import Kind, Rows
+from sartor.data.rows import Kind, Rows, Schema
 from sartor.data.split import Split
 from sartor.data.table import Table
 from sartor.errors import BadInput
@@ -44,6 +44,11 @@ class Reading:
         """The task as one made of `tasks`, which have learned from a data set each."""
         message = f"{task.name} learns from one data set, and {len(tasks)} are given"
         raise BadInput("TASKS_SEVERAL", message, fix="leave --task out, or give each data set a task of its own")
+
+    def formed(self, task: Task, table: Table, hints: Hints, like: Schema | None = None, asked: bool = False) -> Table:
+        """The table with a row for each answer, where files have them otherwise; `like`: as the training part was
+        formed; `asked`: to be answered, not learned from or scored."""
+        return table
 
     def hinted(self, columns: Collection[str], hints: Hints) -> Hints:
         """What the user said of the columns, and what the task knows of them beside it."""

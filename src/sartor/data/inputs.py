@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+from sartor.data import items
 from sartor.data.texts import text_columns
 from sartor.data.tokens import of_rows
 from sartor.errors import BadInput
@@ -16,10 +17,11 @@ MEDIA: tuple[Kind, ...] = ("image", "audio")
 
 
 def inputs(rows: Rows, kinds: Collection[str]) -> dict[str, list[Any]]:
-    """Columns of the `kinds` that are read: `text` and `text_pair`, `tokens`, `image`, `audio`. Raises `BadInput` for
-    rows that have none of one."""
+    """Columns of the `kinds` that are read: `text` and `text_pair`, `tokens`, `items`, `image`, `audio`. Raises
+    `BadInput` for rows that have none of one."""
     found: dict[str, list[Any]] = dict(text_columns(rows)) if "text" in kinds else {}
     found |= {"tokens": of_rows(rows)} if "tokens" in kinds else {}
+    found |= {"items": items.of_rows(rows)} if "items" in kinds else {}
     return found | {kind: _media(rows, kind) for kind in MEDIA if kind in kinds}
 
 

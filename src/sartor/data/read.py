@@ -100,7 +100,8 @@ def _example(source: str) -> Table:
 
 def _rows(table: Table, schema: Schema) -> Rows:
     columns: dict[str, Sequence[Any]] = {c.name: convert(table, c.name, c.kind, schema.labels) for c in schema.columns}
-    return Rows(schema, columns, np.arange(len(table), dtype=np.int64), table.lines, table.source)
+    numbers = np.arange(len(table), dtype=np.int64)
+    return Rows(schema, columns, numbers, table.lines, table.source, notes=table.notes)
 
 
 def _imposed(table: Table, like: Schema) -> Rows:

@@ -9,16 +9,21 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sartor.data.media import as_fingerprint
 
-Kind = Literal["text", "category", "number", "boolean", "date", "image", "audio", "id", "labels", "tokens", "tags"]
+if TYPE_CHECKING:
+    from sartor.data.problem import Problem
+
+Kind = Literal[
+    "text", "category", "number", "boolean", "date", "image", "audio", "id", "labels", "tokens", "tags", "items"
+]
 KINDS: tuple[Kind, ...] = (
-    "text", "category", "number", "boolean", "date", "image", "audio", "id", "labels", "tokens", "tags",
+    "text", "category", "number", "boolean", "date", "image", "audio", "id", "labels", "tokens", "tags", "items",
 )  # fmt: skip
 TASK = "task"
 """The column that says of which data set a row is, where rows of several lie in one table."""
@@ -30,6 +35,7 @@ class Column:
 
     labels         several labels per row (a list, or text with a separator)
     tokens, tags   a list of tokens per row, and a tag for each of them
+    items          a list of items per row, oldest first: what somebody did
     """
 
     name: str
@@ -94,13 +100,14 @@ class Schema:
 class Rows:
     """N rows of a table.
 
-    columns   name -> N values: str, float, int, bool, a list of str (labels, tokens, tags), `Media`, or None where
-              missing
+    columns   name -> N values: str, float, int, bool, a list of str (labels, tokens, tags, items), `Media`, or None
+              where missing
     numbers   (N,) each row's number in the data as read, from 0: its identity in splits and predictions
     lines     (N,) each row's line in its file, from 1 (for Parquet and frames: its number + 1)
     source    the file's name as the user gave it, for messages
     sources   of rows of several data sets: each set's file
     left_out  a sentence for each row that was left out because its image or sound cannot be read
+    notes     what was found while a task brought the table into its form
     """
 
     schema: Schema
@@ -110,6 +117,7 @@ class Rows:
     source: str
     sources: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    notes: tuple[Problem, ...] = ()
 
     def __len__(self) -> int:
         return len(self.numbers)

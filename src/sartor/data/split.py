@@ -52,9 +52,14 @@ def split(rows: Rows, *, seed: int = 0, validation: Rows | None = None, test: Ro
     cut = [rows.take(np.flatnonzero(where == part)) for part in (TRAIN, VALIDATION, TEST)]
     parts = (cut[TRAIN], cut[VALIDATION] if validation is None else validation, cut[TEST] if test is None else test)
     given = [name for name, part in (("validation", validation), ("test", test)) if part is not None]
-    _refuse_empty(parts)
     said = [*([f"{' and '.join(given)} as given"] if given else []), *([how] if len(given) < 2 else [])]
-    return Split(*parts, how="; ".join(said), fingerprint=_fingerprint(rows, parts))
+    return parted(rows, parts, "; ".join(said))
+
+
+def parted(rows: Rows, parts: tuple[Rows, Rows, Rows], how: str) -> Split:
+    """The three parts of `rows` as a split. Raises `BadInput` where one is empty."""
+    _refuse_empty(parts)
+    return Split(*parts, how=how, fingerprint=_fingerprint(rows, parts))
 
 
 def by_unit(rows: Rows, column: str, *, seed: int, validation: Rows | None, test: Rows | None) -> Split:
@@ -275,7 +280,7 @@ def _moments(rows: Rows, name: str) -> NDArray[np.float64]:
     """(N,) the time of each row as a number: numbers as they are, dates as seconds."""
     moments = np.empty(len(rows), dtype=np.float64)
     for i, value in enumerate(rows.columns[name]):
-        number = _moment(value)
+        number = moment(value)
         if number is None:
             shown = "is empty" if value is None or value == "" else f"holds '{str(value)[:40]}', which is no time"
             fix = "write numbers, or dates such as 2024-05-31 or 2024-05-31T10:00:00"
@@ -284,7 +289,7 @@ def _moments(rows: Rows, name: str) -> NDArray[np.float64]:
     return moments
 
 
-def _moment(value: Any) -> float | None:
+def moment(value: Any) -> float | None:
     import datetime
 
     if isinstance(value, int | float):

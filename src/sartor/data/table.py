@@ -6,13 +6,16 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sartor.data.media import ANYWHERE, Media, Source
 from sartor.errors import BadInput, one_line
+
+if TYPE_CHECKING:
+    from sartor.data.problem import Problem
 
 MOST_COLUMNS = 10_000
 LONGEST_CELL = 1_000_000
@@ -23,13 +26,15 @@ LONGEST_CELL = 1_000_000
 class Table:
     """Columns of raw cells (None where missing), the line of each row, and the name of the source for messages.
 
-    `home`: where the images and sounds lie that cells name.
+    `home`: where the images and sounds lie that cells name; `notes`: what was found while a task brought it into its
+    form.
     """
 
     source: str
     columns: dict[str, list[Any]]
     lines: NDArray[np.int64]
     home: Source = ANYWHERE
+    notes: tuple[Problem, ...] = ()
 
     def __len__(self) -> int:
         return len(self.lines)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sartor.data.items import item_lists
 from sartor.data.media import media
 from sartor.data.rows import Kind
 from sartor.data.table import Table
@@ -40,6 +41,7 @@ def convert(table: Table, name: str, kind: Kind, declared: Sequence[str] = ()) -
         "labels": lambda: label_lists(table, name),
         "tokens": lambda: token_lists(table, name),
         "tags": lambda: tag_lists(table, name, declared),
+        "items": lambda: item_lists(table, name),
         "image": lambda: media(raw, table.home),
         "audio": lambda: media(raw, table.home),
     }

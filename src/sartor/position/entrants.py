@@ -10,7 +10,7 @@ from typing import Any, cast
 from sartor import part as parts
 from sartor.backbone import Backbone
 from sartor.baseline import Baseline
-from sartor.data.rows import Schema
+from sartor.data.rows import Rows, Schema
 from sartor.errors import BadInput, did_you_mean
 from sartor.method import Method
 from sartor.objective import Objective
@@ -128,6 +128,18 @@ def _answers(candidate: Candidate, task: Task) -> bool:
         fits = not learns or bool(learns & task.reading.predicts)
         return fits and task.layout in candidate.recipe.backbone.layouts
     return candidate.baseline is not None and bool(candidate.baseline.predicts & task.reading.predicts)
+
+
+def learned(candidates: Sequence[Candidate], train: Rows) -> list[Candidate]:
+    """The same with what their backbones learn from the training part."""
+    return [
+        c if c.recipe is None else dataclasses.replace(c, recipe=_with(c.recipe, c.recipe.backbone.learn(train)))
+        for c in candidates
+    ]
+
+
+def _with(recipe: Recipe, backbone: Backbone) -> Recipe:
+    return dataclasses.replace(recipe, backbone=backbone)
 
 
 def refuse_unfit(candidates: Sequence[Candidate]) -> None:

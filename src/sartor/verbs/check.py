@@ -8,10 +8,9 @@ from typing import Any
 from sartor.data.checks import Problem
 from sartor.data.hints import Hints
 from sartor.data.label_checks import classes_of
-from sartor.data.read import read
 from sartor.data.rows import Schema
 from sartor.errors import BadInput
-from sartor.opening import read_for
+from sartor.opening import read_for, read_like
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def check(
     """Every problem of the data and its given parts. Raises `BadInput` where they cannot be read at all."""
     rows, asked = read_for(data, hints.aimed(target), task)
     given = {"validation": validation, "test": test}
-    others = {name: read(part, hints, like=rows.schema) for name, part in given.items() if part is not None}
+    others = {name: read_like(part, hints, asked, rows) for name, part in given.items() if part is not None}
     problems = asked.reading.problems(rows, others)
     parts: dict[str, int] = {}
     how = "not split: the errors come first"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sartor.bundle import Bundle
     from sartor.saving import Form
 
-USUAL = {"text": "minilm", "image": "convnet"}
+USUAL = {"text": "minilm", "image": "convnet", "items": "items"}
 """Kind of input -> the backbone that is taken where none is named."""
 
 
@@ -84,7 +84,7 @@ def finetune(
 
     Processes that torchrun or `accelerate launch` started train together; the first writes, all return its result.
     Without a `backbone` the kind of the inputs decides: the packaged encoder for texts, a network drawn anew for
-    images.
+    images and for what users did.
     `resume` goes on from the last checkpoint that a run of the same recipe kept in `out`, and ends with the same bits
     as a run that nothing stopped. One is kept at every look, every half minute, and when the run is interrupted.
     Raises `BadInput` before anything is written; an interrupted run raises `Interrupted`.
@@ -95,7 +95,7 @@ def finetune(
     opening = open_data(data, hints.aimed(target), task or aim.suited, validation, test, seed)
     recipe = Recipe(
         task=opening.task,
-        backbone=cast(Backbone, parts.part("backbones", backbone or _usual(opening))),
+        backbone=cast(Backbone, parts.part("backbones", backbone or _usual(opening))).learn(opening.split.train),
         method=moving,
         objective=aim,
         plan=plan_from({"seed": seed, **(plan or {})}),

@@ -101,10 +101,10 @@ def position(
     opening = open_data(data, hints.aimed(target), task, validation, test, seed)
     check_metric(metric, opening.task)
     seconds = duration(budget)
-    from sartor.position.entrants import enter, refuse_unfit
+    from sartor.position.entrants import enter, learned, refuse_unfit
 
     train = opening.split.train
-    entrants = enter(opening.task, train.schema, candidates, plan or {}, len(train))
+    entrants = learned(enter(opening.task, train.schema, candidates, plan or {}, len(train)), train)
     if candidates:
         refuse_unfit(entrants)
     opening = aware(opening, [c.recipe.backbone for c in entrants if c.recipe is not None])
