@@ -12,6 +12,7 @@ from sartor.data.sets import join
 from sartor.task import Task
 from sartor.tasks.classification import Classification
 from sartor.tasks.multitask import Multitask
+from sartor.tasks.next_item import NextItem
 from sartor.tasks.regression import Regression
 from sartor.tasks.token_classification import TokenClassification
 
@@ -138,7 +139,8 @@ KINDS = {
 def task_of(rows: Rows, **settings: Any) -> Task:
     if rows.schema.members:
         return Multitask().learn(rows)
-    made = {"number": Regression, "tags": TokenClassification}.get(rows.schema.kind("label"), Classification)
+    known = {"number": Regression, "tags": TokenClassification, "items": NextItem}
+    made: Any = known.get(rows.schema.kind(str(rows.schema.target)), Classification)
     return made(**settings).learn(rows)
 
 

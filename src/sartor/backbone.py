@@ -36,7 +36,7 @@ class Backbone(Part):
         return ()
 
     def learn(self, rows: Rows) -> Self:
-        """What only the training part knows (its catalogue of items); returns a new value. Most know all they need."""
+        """What only the training rows know (the values of columns, their scales); returns a new value."""
         return self
 
     def plan(self, plan: Plan) -> Plan:

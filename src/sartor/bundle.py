@@ -99,8 +99,8 @@ class Bundle:
         )
         return alone if out is None else Bundle.load(_save_one(Path(out), self, alone, name))
 
-    def rows(self, source: Any, asked: bool = True) -> Rows:
-        """Any source of data in the shape this bundle was trained on; not `asked`: to be scored, not answered."""
+    def rows(self, source: Any, serving: bool = True) -> Rows:
+        """Any source of data in the shape this bundle was trained on; not `serving`: to be scored."""
         from sartor.data.read import open_table, read
 
         if isinstance(source, Rows):
@@ -120,8 +120,8 @@ class Bundle:
                 said = "plain texts fit only a bundle that reads one column of texts or of files"
                 raise BadInput("PREDICT_ROWS", said, fix=fix)
             source = [{names[0]: text} for text in source]
-        table = self.task.reading.formed(self.task, open_table(source), Hints(), like=self.schema, asked=asked)
-        return read(table, like=self.schema, serving=True)
+        table = self.task.reading.formed(self.task, open_table(source), Hints(), like=self.schema, asked=serving)
+        return read(table, like=self.schema, serving=serving)
 
     def _repr_html_(self) -> str:
         import html

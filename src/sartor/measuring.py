@@ -27,7 +27,7 @@ def opened(bundle: Any, task_name: str | None = None) -> Bundle:
 
 def labelled(bundle: Bundle, data: Any, hints: Hints) -> Rows:
     """Rows in the bundle's shape, with the target that it predicts. Raises `BadInput` where the target is missing."""
-    rows = _shaped(bundle, data, hints, asked=False)
+    rows = unlabelled(bundle, data, hints, serving=False)
     if not rows.schema.members:
         _refuse_unlabelled(rows, bundle.schema)
     for name in rows.schema.members:
@@ -45,19 +45,15 @@ def _refuse_unlabelled(rows: Rows, schema: Schema) -> None:
             raise BadInput("LABEL_EMPTY", "the target is missing", fix=fix, where=rows.place(i))
 
 
-def unlabelled(bundle: Bundle, data: Any, hints: Hints) -> Rows:
+def unlabelled(bundle: Bundle, data: Any, hints: Hints, serving: bool = True) -> Rows:
     """Rows in the bundle's shape. Hints may only repeat what the bundle knows."""
-    return _shaped(bundle, data, hints, asked=True)
-
-
-def _shaped(bundle: Bundle, data: Any, hints: Hints, asked: bool) -> Rows:
     if hints.target is not None and bundle.schema.members:
         fix = "leave --target out, or name one task with --task-name"
         raise BadInput("BUNDLE_TARGET", "the bundle has several tasks, each with its own target", fix=fix)
     if hints.target is not None and hints.target != bundle.schema.target:
         fix = f"leave --target out, or rename the column to '{bundle.schema.target}'"
         raise BadInput("BUNDLE_TARGET", f"the bundle predicts '{bundle.schema.target}', not '{hints.target}'", fix=fix)
-    return bundle.rows(data, asked)
+    return bundle.rows(data, serving)
 
 
 def intervals(task: Task, said: Predictions, rows: Rows, seed: int = 0) -> dict[str, dict[str, Any]]:

@@ -12,12 +12,19 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from image_samples import PICTURED, SHAPES, pictured
+from item_samples import wandering
 from sartor.baseline import Baseline, Fitted, State
 from sartor.data.rows import Rows
 from sartor.part import names, part, part_from_json
 from sartor.predictions import Predictions
 from sartor.task import Task
 from text_samples import KINDS, TOPICS, labelled, served, table, task_of
+
+OTHERS: dict[frozenset[str], dict[str, Any]] = {
+    frozenset({"image"}): PICTURED,
+    frozenset({"items"}): {"histories": wandering},
+}
+"""Samples for baselines that read no text."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +38,13 @@ class Case:
 
 def kinds(name: str) -> dict[str, Any]:
     """Samples that the baseline can read and learn from."""
-    every = PICTURED if made(name).reads == {"image"} else KINDS
-    return {k: sample for k, sample in every.items() if sample(1, 0).schema.kind("label") in made(name).predicts}
+    every = OTHERS.get(made(name).reads, KINDS)
+    return {k: sample for k, sample in every.items() if kind(sample(1, 0)) in made(name).predicts}
+
+
+def kind(rows: Rows) -> str:
+    """Of what is predicted."""
+    return rows.schema.kind(str(rows.schema.target))
 
 
 def one_label(name: str) -> Any:
@@ -69,6 +81,10 @@ def test_each_row_is_answered_under_its_own_number(case: Case) -> None:
 
 def test_probabilities_are_possible_and_name_every_label(case: Case) -> None:
     said = case.fitted.predict(case.test)
+    if kind(case.train) == "items":
+        assert said.labels == case.task.items
+        np.testing.assert_allclose(said.probabilities.sum(1), 1, atol=1e-9)
+        return
     if not case.task.labels:
         assert said.probabilities is None
         assert said.labels == ()
@@ -90,7 +106,10 @@ def test_the_answer_is_what_the_probabilities_say(case: Case) -> None:
         assert [len(tags) for tags in said.values] == np.diff(said.offsets).tolist()
         return
     for value, row in zip(said.values, [] if said.probabilities is None else said.probabilities, strict=False):
-        if case.task.several:
+        if kind(case.train) == "items":
+            first = sorted(row, reverse=True)[: len(value)]
+            assert [row[said.labels.index(item)] for item in value] == first
+        elif case.task.several:
             assert value == tuple(label for label, p in zip(said.labels, row, strict=True) if p > 0.5)
         else:
             assert value == said.labels[row.argmax()]

@@ -131,15 +131,18 @@ def _answers(candidate: Candidate, task: Task) -> bool:
 
 
 def learned(candidates: Sequence[Candidate], train: Rows) -> list[Candidate]:
-    """The same with what their backbones learn from the training part."""
-    return [
-        c if c.recipe is None else dataclasses.replace(c, recipe=_with(c.recipe, c.recipe.backbone.learn(train)))
-        for c in candidates
-    ]
-
-
-def _with(recipe: Recipe, backbone: Backbone) -> Recipe:
-    return dataclasses.replace(recipe, backbone=backbone)
+    """The same candidates, each backbone with what it learns from the training rows, which is looked at once."""
+    known: dict[str, Backbone] = {}
+    found = []
+    for candidate in candidates:
+        if candidate.recipe is not None:
+            name = candidate.recipe.backbone.spelled()
+            if name not in known:
+                known[name] = candidate.recipe.backbone.learn(train)
+            recipe = dataclasses.replace(candidate.recipe, backbone=known[name])
+            candidate = dataclasses.replace(candidate, recipe=recipe)
+        found.append(candidate)
+    return found
 
 
 def refuse_unfit(candidates: Sequence[Candidate]) -> None:
