@@ -44,16 +44,14 @@ class Roles:
 
 
 def recognised(columns: Collection[str], hints: Hints) -> bool:
-    """Whether columns of these names are interactions and nothing else: who and what, and when or how it was liked; or
-    who, and a list of items. A target that is not the item says that they are something else."""
+    """Whether columns of these names are interactions and nothing else: who, what (or a list of it), perhaps when and
+    how it was liked. A target that is not the item says that they are something else."""
     user, item, time = (_named(columns, names) for names in (USERS, ITEMS, TIMES))
     listed = _named(columns, LISTS)
     if hints.target not in (None, item, listed, NEXT) or hints.text:
         return False
     known = {user, item, time, listed, NEXT, _named(columns, RATINGS)}
-    return bool(user and (listed or (item and known & {time, _named(columns, RATINGS)} - {None}))) and all(
-        column in known for column in columns if column not in hints.ignore
-    )
+    return bool(user and (listed or item)) and all(column in known for column in columns if column not in hints.ignore)
 
 
 def roles(table: Table, hints: Hints) -> Roles:

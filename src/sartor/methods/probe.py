@@ -76,6 +76,9 @@ class Probe(Method):
         return self.spelled() if self != Probe() else ""
 
     def apply(self, net: Network, steps: int) -> None:
+        if not list(net.head.parameters()):
+            said = "probe fits only the head, and this one has no weights besides the body's"
+            raise BadInput("PROBE_HEAD", said, fix="use --method full, or lora")
         net.body.requires_grad_(False)
         if self.layer == "mix":
             net.body.get_parameter(WEIGHTS).requires_grad_(True)

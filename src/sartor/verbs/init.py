@@ -54,7 +54,7 @@ def _stem(data: str) -> str:
 def _settings(data: str, rows: Rows, hints: Hints, task: str) -> dict[str, Any]:
     """Everything the draft fixes, as configuration keys."""
     schema = rows.schema
-    found: dict[str, Any] = {"data": data, "task": task, "target": schema.target}
+    found: dict[str, Any] = {"data": data, "task": task, "target": hints.target or schema.target}
     found["text"] = list(schema.reading("text"))
     found |= {"ignore": list(hints.ignore), "group": hints.group, "time": hints.time, "labels": list(hints.labels)}
     found["kind"] = dict(hints.kinds)
