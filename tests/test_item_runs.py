@@ -101,7 +101,7 @@ def test_a_draft_keeps_the_names_that_were_said(tmp_path: Path) -> None:
     from sartor.data.hints import Hints
 
     path = tmp_path / "lists.jsonl"
-    rows = wandering(30)
+    rows = wandering(30, length=7)
     path.write_text(
         "".join(json.dumps({"user": f"u{i}", "items": had}) + "\n" for i, had in enumerate(rows.columns["items"]))
     )
@@ -113,7 +113,7 @@ def test_a_draft_keeps_the_names_that_were_said(tmp_path: Path) -> None:
 def test_position_races_the_network_against_what_knows_no_order(table: str, tmp_path: Path) -> None:
     wanted = ["popularity", "markov", "item_knn", "ease", "items:width=16+full"]
     found = position(table, candidates=wanted, budget=25, plan={"max_steps": 8}, out=tmp_path / "run")
-    names = {entry["name"] for entry in found.result["entries"]}
+    names = {entry["name"] for entry in found.result["candidates"]}
     assert {"popularity", "markov", "item_knn", "ease"} < names
     assert found.pick
     assert found.bundle.predict([["item-01"]])[0]["prediction"]

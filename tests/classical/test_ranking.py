@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -132,7 +133,7 @@ def test_the_chain_counts_what_followed() -> None:
     counts, popular = np.zeros((size, size)), np.full(size, 0.5)
     for line in lines:
         np.add.at(popular, line, 1.0)
-        for a, b in zip(line, line[1:], strict=False):
+        for a, b in pairwise(line.tolist()):
             counts[a, b] += 1
     share = popular / popular.sum()
     expected = (counts + 2.0 * share) / (counts.sum(1, keepdims=True) + 2.0)

@@ -28,6 +28,10 @@ def history(rows: Any, i: int = 0) -> tuple[list[str], list[str]]:
     return rows.columns["item_id"][i], rows.columns["next_item"][i]
 
 
+def whole(line: tuple[list[str], list[str]]) -> list[str]:
+    return [*line[0], *line[1]]
+
+
 @pytest.mark.parametrize(
     ("columns", "found"),
     [
@@ -97,14 +101,14 @@ def test_one_moment_is_brought_into_a_drawn_order_that_the_rest_of_the_file_does
     rows, _ = read_for(table, NONE, None)
     turned, _ = read_for(table[::-1], NONE, None)
     alone, _ = read_for(table[:6], NONE, None)
-    lines = {user: sum(history(rows, i), []) for i, user in enumerate(rows.columns["user_id"])}
-    assert lines == {user: sum(history(turned, i), []) for i, user in enumerate(turned.columns["user_id"])}
-    assert lines["0"] == sum(history(alone), [])
+    lines = {user: whole(history(rows, i)) for i, user in enumerate(rows.columns["user_id"])}
+    assert lines == {user: whole(history(turned, i)) for i, user in enumerate(turned.columns["user_id"])}
+    assert lines["0"] == whole(history(alone))
     assert sum(line == sorted(line) for line in lines.values()) < 5
     assert rows.notes[0].code == "ITEMS_TIES"
     assert rows.notes[0].count == 240
     other, _ = read_for(table, NONE, "next_item:tie_seed=1")
-    assert lines != {user: sum(history(other, i), []) for i, user in enumerate(other.columns["user_id"])}
+    assert lines != {user: whole(history(other, i)) for i, user in enumerate(other.columns["user_id"])}
 
 
 def test_without_times_the_order_of_the_file_counts_and_is_said() -> None:

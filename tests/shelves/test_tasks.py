@@ -84,9 +84,8 @@ def known(case: Case) -> Any:
     targets = case.task.encode(case.rows, case.body).targets
     if targets.dtype == torch.float32 and targets.ndim == 1:
         return targets[:, None]
-    return (
-        targets if targets.ndim == 2 else torch.nn.functional.one_hot(targets, case.task.describe()["num_labels"])
-    ).float()
+    count = case.task.describe()["num_labels"]
+    return (targets if targets.ndim == 2 else torch.nn.functional.one_hot(targets, count)).float()
 
 
 def right(case: Case, sure: float) -> Any:

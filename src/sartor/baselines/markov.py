@@ -7,6 +7,7 @@ The strength m of the shares is the one under which the last item of each traini
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,6 +22,8 @@ from sartor.predictions import Floats, Integers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from scipy.sparse import csr_array
 
     from sartor.data.rows import Rows
     from sartor.predictions import Predictions
@@ -81,13 +84,17 @@ class FittedMarkov(Fitted):
         arrays: dict[str, Any] = {"pairs": self.pairs, "counts": self.counts, "shares": self.shares}
         return State({"strength": self.strength}, arrays)
 
-    def logits(self, last: Integers, strength: float) -> Floats:
-        """(N,) the last item of each user, -1 for none -> (N, C) log p(j | i)."""
+    @functools.cached_property
+    def table(self) -> csr_array:
+        """(C, C) how often one item followed another."""
         from scipy.sparse import csr_array
 
         size = len(self.shares)
-        table = csr_array((self.counts.astype(np.float64), tuple(self.pairs)), shape=(size, size))
-        followed = table[np.maximum(last, 0)].toarray() * (last >= 0)[:, None]
+        return csr_array((self.counts.astype(np.float64), tuple(self.pairs)), shape=(size, size))
+
+    def logits(self, last: Integers, strength: float) -> Floats:
+        """(N,) the last item of each user, -1 for none -> (N, C) log p(j | i)."""
+        followed = self.table[np.maximum(last, 0)].toarray() * (last >= 0)[:, None]
         out: Floats = np.log((followed + strength * self.shares) / (followed.sum(1, keepdims=True) + strength))
         return out
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from sartor.data.items import of_rows
 from sartor.predictions import Floats, Integers, Predictions
-from sartor.scoring import FLOOR
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 
 NOWHERE = np.iinfo(np.int64).max
 """The rank of an item that cannot be answered: no training row has it, or the user had it before."""
+FLOOR = 1e-7
+"""Probabilities are kept this far from 0 in the log-loss, as everywhere: what 32-bit outputs can tell apart."""
 TIES = 20_140_909
 """Draws the order of items that are equally good."""
 
