@@ -13,6 +13,9 @@ from sartor import part as parts
 from sartor.errors import BadInput, did_you_mean
 from sartor.part import SHELVES, Part
 
+LONG = 20
+"""Values of a setting that are still listed."""
+
 
 @dataclass(frozen=True)
 class ShowResult:
@@ -132,7 +135,9 @@ def _recipe_lines(recipe: dict[str, Any]) -> list[str]:
 
 
 def _setting(value: Any) -> Any:
-    """A setting's value; of a part in it the name alone."""
+    """A setting's value; of a part in it the name alone, of a long list how long it is."""
+    if isinstance(value, list) and len(value) > LONG:
+        return f"{len(value):,} values"
     if isinstance(value, list):
         return "+".join(str(_setting(v)) for v in value) if any(isinstance(v, dict) for v in value) else value
     return value.get("part") if isinstance(value, dict) else value
