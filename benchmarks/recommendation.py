@@ -6,6 +6,8 @@ once. `tie_seeds`: how far the order of interactions at one moment decides what 
 
 from __future__ import annotations
 
+import json
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -25,7 +27,7 @@ SHOWN = ("value", "low", "high")
 
 def measure(asked: dict[str, Any]) -> dict[str, Any]:
     """Set -> run -> scores on its validation and its test part with 95 % intervals over users, and seconds."""
-    return {name: _of_set(str(shared(file)), asked) for name, file in asked["sets"].items()}
+    return {name: _of_set(name, str(shared(file)), asked) for name, file in asked["sets"].items()}
 
 
 def table(found: dict[str, Any]) -> str:
@@ -39,23 +41,33 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _of_set(file: str, asked: dict[str, Any]) -> dict[str, Any]:
+def _of_set(name: str, file: str, asked: dict[str, Any]) -> dict[str, Any]:
     opening = open_data(file, Hints(), None, None, None, asked["seed"])
     found: dict[str, Any] = {}
-    for name in asked["baselines"]:
-        found[name] = _baseline(name, opening)
-        print(name, found[name], flush=True)
-    for name in asked["tied"]:
-        found[f"{name}, ties drawn anew"] = {"ndcg_at_10": [_tied(name, file, seed) for seed in asked["tie_seeds"]]}
+    for baseline in asked["baselines"]:
+        found[baseline] = _baseline(baseline, opening)
+        print(baseline, found[baseline], flush=True)
+    for baseline in asked["tied"]:
+        scores = [_tied(baseline, file, seed) for seed in asked["tie_seeds"]]
+        found[f"{baseline}, ties drawn anew"] = {"ndcg_at_10": scores}
     for run, words in asked["runs"].items():
-        with tempfile.TemporaryDirectory() as made:
-            began = (time.monotonic(), time.process_time())
-            told = finetune(file, seed=asked["seed"], out=Path(made) / "run", **words).result
-            found[run] = {"validation": _scores(told["intervals"]), "test": _scores(told["test"])}
-            found[run] |= {"seconds": time.monotonic() - began[0], "processor_seconds": time.process_time() - began[1]}
-            found[run] |= {"steps": told["steps"], "looks": told["losses"], "parameters": told["parameters"]}
+        told = _run(file, name, run, words, asked["seed"])
+        found[run] = {"validation": _scores(told["intervals"]), "test": _scores(told["test"])}
+        found[run] |= {"seconds": told["costs"]["train_seconds"]["value"], "effort": told["effort"]}
+        found[run] |= {"steps": told["steps"], "looks": told["losses"], "parameters": told["parameters"]}
         print(run, found[run], flush=True)
     return found
+
+
+def _run(file: str, name: str, run: str, words: dict[str, Any], seed: int) -> dict[str, Any]:
+    """What a run reports; one that lies finished in the folder `SARTOR_RUNS` (as SET-RUN) is not made again."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(os.environ.get("SARTOR_RUNS", made)) / f"{name}-{run}"
+        kept = folder / "report.json"
+        if not kept.exists():
+            return dict(finetune(file, seed=seed, out=folder, resume=folder.exists(), **words).result)
+        found: dict[str, Any] = json.loads(kept.read_text("utf-8"))
+        return found
 
 
 def _baseline(name: str, opening: Opening) -> dict[str, Any]:

@@ -194,7 +194,7 @@ CONTRADICTIONS = [
     (
         Hints(kinds={"text": "txt"}),
         "error[KIND_UNKNOWN]: column 'text' is given the kind 'txt'. "
-        "Fix: did you mean 'text'? Known: audio, boolean, category, date, id, image, labels, number, tags, text, "
+        "Fix: did you mean 'text'? Known: audio, boolean, category, date, id, image, items, labels, number, tags, text, "
         "tokens.",
     ),
     (
