@@ -194,8 +194,8 @@ CONTRADICTIONS = [
     (
         Hints(kinds={"text": "txt"}),
         "error[KIND_UNKNOWN]: column 'text' is given the kind 'txt'. "
-        "Fix: did you mean 'text'? Known: audio, boolean, category, date, id, image, items, labels, number, tags, text, "
-        "tokens.",
+        "Fix: did you mean 'text'? Known: audio, boolean, category, date, id, image, items, labels, number, tags, "
+        "text, tokens.",
     ),
     (
         Hints(kinds={"text": "number"}),
