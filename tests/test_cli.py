@@ -210,7 +210,7 @@ SENTENCES = {
         "--kind",
         "age",
     ): "error[CLI_TYPE]: --kind: 'age' is not COLUMN=KIND. Fix: write for example age=number; "
-    "kinds: text, category, number, boolean, date, image, audio, id, labels, tokens, tags.",
+    "kinds: text, category, number, boolean, date, image, audio, id, labels, tokens, tags, items.",
     ("finetune", "x", "--save", "chnged"): "error[CLI_CHOICE]: --save: 'chnged' is not one of: merged, changed. "
     "Fix: did you mean 'changed'? Known: changed, merged.",
     ("check", "x", "--kind", "age=numbr"): "error[CLI_CHOICE]: --kind: no kind of column is called 'numbr'. "

@@ -38,8 +38,8 @@ def test_an_objective_that_needs_classes_does_not_enter_for_numbers() -> None:
         enter(task, rows.schema, ["minilm+contrastive"], {})
     assert caught.value.sentence() == (
         "error[CANDIDATE_TASK]: 'minilm + contrastive' cannot answer what regression asks. "
-        "Fix: leave it out, or name one of: contrastive, convnet, embedding_knn, full, linear_tagger, lora, majority, "
-        "pixels, pixels_forest, probe, tfidf."
+        "Fix: leave it out, or name one of: contrastive, convnet, ease, embedding_knn, full, item_knn, items, "
+        "linear_tagger, lora, majority, markov, pixels, pixels_forest, popularity, probe, tfidf."
     )
 
 
@@ -70,8 +70,8 @@ def test_plan_settings_reach_every_recipe_and_rates_stay() -> None:
         (
             "tfdif",
             "error[CANDIDATE_UNKNOWN]: no candidate is called 'tfdif'. Fix: did you mean 'tfidf'? "
-            "Known: contrastive, convnet, embedding_knn, full, linear_tagger, lora, majority, pixels, pixels_forest, "
-            "probe, tfidf; or write backbone+method, such as minilm+lora:r=8@5e-4.",
+            "Known: contrastive, convnet, ease, embedding_knn, full, item_knn, items, linear_tagger, lora, majority, "
+            "markov, pixels, pixels_forest, popularity, probe, tfidf; or write backbone+method, such as minilm+lora:r=8@5e-4.",
         ),
         (
             "minilm+lorra",
