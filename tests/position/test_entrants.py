@@ -71,7 +71,8 @@ def test_plan_settings_reach_every_recipe_and_rates_stay() -> None:
             "tfdif",
             "error[CANDIDATE_UNKNOWN]: no candidate is called 'tfdif'. Fix: did you mean 'tfidf'? "
             "Known: contrastive, convnet, ease, embedding_knn, full, item_knn, items, linear_tagger, lora, majority, "
-            "markov, pixels, pixels_forest, popularity, probe, tfidf; or write backbone+method, such as minilm+lora:r=8@5e-4.",
+            "markov, pixels, pixels_forest, popularity, probe, tfidf; "
+            "or write backbone+method, such as minilm+lora:r=8@5e-4.",
         ),
         (
             "minilm+lorra",
