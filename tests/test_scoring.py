@@ -72,3 +72,22 @@ def test_the_mean_of_the_items_is_the_metric(several: bool) -> None:
     table = SEVERAL if several else ONE
     for name, values in items(*arrays, several).items():
         assert values.mean() == pytest.approx(table[name](*arrays))
+
+
+def test_scores_of_two_labels_against_scikit_learn() -> None:
+    from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+
+    from sartor.scoring import of_two
+
+    draw = np.random.default_rng(3)
+    truth = draw.random(400) < 0.2
+    score = np.round(np.clip(0.3 * truth + draw.random(400) * 0.7, 0, 1), 2)  # rounded: ties count
+    known, p = np.eye(2)[truth.astype(int)], np.stack([1 - score, score], 1)
+    found = of_two(1, "average_precision")
+    assert next(iter(found)) == "average_precision"
+    assert found["average_precision"](known, p, known) == pytest.approx(average_precision_score(truth, score))
+    low, high, _ = roc_curve(truth, score)
+    assert found["ks"](known, p, known) == pytest.approx((high - low).max())
+    assert found["gini"](known, p, known) == pytest.approx(2 * roc_auc_score(truth, score) - 1)
+    rarer = of_two(0, "auc")["average_precision"](known, p, known)
+    assert rarer == pytest.approx(average_precision_score(~truth, 1 - score))

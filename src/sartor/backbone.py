@@ -26,6 +26,8 @@ class Backbone(Part):
     """The kinds of column it reads: "text", "image", "audio", "number", "category", "items"."""
     layouts: ClassVar[frozenset[str]] = frozenset({"row"})
     """What a head may read from it: see `Task.layout`."""
+    library: ClassVar[str] = "transformers"
+    """What opens its networks as they are saved."""
 
     def origin(self) -> str:
         """What everybody calls it: a name on the hub, or a folder; empty where its weights come from nowhere."""

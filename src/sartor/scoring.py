@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sartor.position.calibration import calibration_error
 from sartor.predictions import Floats
 
+Metric = Callable[[Floats, Floats, Floats], float]
 FLOOR = 1e-7
 """Probabilities are kept this far from 0 and 1 in the log-loss: what 32-bit outputs can tell apart."""
 
@@ -64,6 +66,39 @@ def _auc(known: Floats, p: Floats, chosen: Floats) -> float:
     return float((rankdata(p[:, 1])[positive].sum() - n * (n + 1) / 2) / (n * m))
 
 
+def _gini(known: Floats, p: Floats, chosen: Floats) -> float:
+    """Gini's coefficient of a score, as lenders say it: 2 AUC - 1 (also Somers' D)."""
+    return 2 * _auc(known, p, chosen) - 1
+
+
+def _ks(known: Floats, p: Floats, chosen: Floats) -> float:
+    """The largest gap between the distributions of the score in the two classes (Kolmogorov and Smirnov)."""
+    hits, alarms, _ = _counted(known[:, 1] > 0, p[:, 1])
+    if hits[-1] == 0 or alarms[-1] == 0:
+        return float("nan")
+    return float(np.abs(hits / hits[-1] - alarms / alarms[-1]).max())
+
+
+def average_precision(positive: int) -> Metric:
+    """The mean of the precisions at each recall of the label at this place; rows of equal score count together."""
+
+    def value(known: Floats, p: Floats, chosen: Floats) -> float:
+        hits, alarms, _ = _counted(known[:, positive] > 0, p[:, positive])
+        if hits[-1] == 0:
+            return float("nan")
+        return float((np.diff(hits, prepend=0.0) * hits / (hits + alarms)).sum() / hits[-1])
+
+    return value
+
+
+def _counted(positive: NDArray[np.bool_], score: Floats) -> tuple[Floats, Floats, Floats]:
+    """Of each distinct score, from the highest on: positives and others that have at least so much, and the score."""
+    order = np.argsort(-score, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)
+    hits = np.cumsum(positive[order])[ends].astype(float)
+    return hits, ends + 1 - hits, score[order][ends]
+
+
 def _exact_match(known: Floats, p: Floats, chosen: Floats) -> float:
     return float((known == chosen).all(1).mean())
 
@@ -82,7 +117,6 @@ def _log_losses_several(known: Floats, p: Floats) -> Floats:
     return out
 
 
-Metric = Callable[[Floats, Floats, Floats], float]
 ONE: dict[str, Metric] = {
     "accuracy": _accuracy,
     "macro_f1": _macro_f1,
@@ -90,7 +124,13 @@ ONE: dict[str, Metric] = {
     "brier": _brier,
     "calibration_error": _calibration_error,
 }
-TWO: dict[str, Metric] = {**ONE, "auc": _auc}
+TWO: dict[str, Metric] = {
+    **ONE,
+    "auc": _auc,
+    "average_precision": average_precision(1),
+    "ks": _ks,
+    "gini": _gini,
+}
 SEVERAL: dict[str, Metric] = {
     "micro_f1": _micro_f1,
     "macro_f1": _macro_f1,
@@ -99,6 +139,14 @@ SEVERAL: dict[str, Metric] = {
     "log_loss": _log_loss_several,
 }
 """name -> (known, probabilities, chosen), each (N, C), -> value; the first is the headline."""
+UNDEFINED = frozenset({"auc", "average_precision", "ks", "gini"})
+"""Metrics that rows of one label alone do not have."""
+
+
+def of_two(rarer: int, headline: str) -> dict[str, Metric]:
+    """The metrics of two labels, `headline` first; the average precision is that of the label which is rarer."""
+    found = {**TWO, "average_precision": average_precision(rarer)}
+    return {headline: found[headline], **found}
 
 
 def items(known: Floats, p: Floats, chosen: Floats, several: bool) -> dict[str, Floats]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sartor.data.cells import READABLE, written
+
 if TYPE_CHECKING:
     from sartor.data.rows import Rows
     from sartor.predictions import Predictions
@@ -12,6 +14,12 @@ if TYPE_CHECKING:
 
 SHOWN = ("text", "image", "audio")
 """Kinds of input that say something to a reader; media by their names."""
+
+
+def _row(rows: Rows, i: int) -> str:
+    """A row of a table in words; empty where none of its columns can be written."""
+    readable = any(rows.schema.kind(name) in READABLE for name in rows.schema.inputs)
+    return written(rows.take([i]))[0] if readable else ""
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ class Telling:
         texts = list(zip(*(["" if v is None else str(v) for v in rows.columns[n]] for n in names), strict=True))
         return [
             {
-                "text": " | ".join(texts[i]) if texts else "",
+                "text": " | ".join(texts[i]) if texts else _row(rows, i),
                 "label": truths[i],
                 "prediction": predictions.values[i],
                 "probability": size if predictions.labels else None,

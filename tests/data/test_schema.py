@@ -221,9 +221,9 @@ def test_hints_that_cannot_hold(hints: Hints, sentence: str, refusal: Refusal) -
 
 def test_one_dirty_cell_in_a_column_of_numbers(refusal: Refusal) -> None:
     rows = [{"text": "a b c d", "n": f"{i}.5", "label": "x"} for i in range(100)]
-    rows[41]["n"] = "1,234"
+    rows[41]["n"] = "1.234,5"
     assert refusal(rows) == (
-        "error[DATA_NUMBER]: rows:42: column 'n' holds '1,234', which is not a number. "
+        "error[DATA_NUMBER]: rows:42: column 'n' holds '1.234,5', which is not a number. "
         "Fix: correct the cell, or say what the column is with --kind n=category or --ignore n."
     )
 

@@ -9,7 +9,8 @@ import pytest
 from sartor.data.rows import Column, Schema
 from sartor.errors import BadInput
 from sartor.part import names
-from sartor.position.entrants import enter, families, refuse_unfit, with_seed
+from sartor.position.entrants import enter, families, learned, refuse_unfit, with_seed
+from table_samples import graded
 from text_samples import labelled, measured, spanned, task_of
 
 ROWS = labelled(60)
@@ -38,8 +39,7 @@ def test_an_objective_that_needs_classes_does_not_enter_for_numbers() -> None:
         enter(task, rows.schema, ["minilm+contrastive"], {})
     assert caught.value.sentence() == (
         "error[CANDIDATE_TASK]: 'minilm + contrastive' cannot answer what regression asks. "
-        "Fix: leave it out, or name one of: contrastive, convnet, ease, embedding_knn, full, item_knn, items, "
-        "linear_tagger, lora, majority, markov, pixels, pixels_forest, popularity, probe, tfidf."
+        f"Fix: leave it out, or name one of: {', '.join(families())}."
     )
 
 
@@ -70,9 +70,7 @@ def test_plan_settings_reach_every_recipe_and_rates_stay() -> None:
         (
             "tfdif",
             "error[CANDIDATE_UNKNOWN]: no candidate is called 'tfdif'. Fix: did you mean 'tfidf'? "
-            "Known: contrastive, convnet, ease, embedding_knn, full, item_knn, items, linear_tagger, lora, majority, "
-            "markov, pixels, pixels_forest, popularity, probe, tfidf; "
-            "or write backbone+method, such as minilm+lora:r=8@5e-4.",
+            f"Known: {', '.join(families())}; or write backbone+method, such as minilm+lora:r=8@5e-4.",
         ),
         (
             "minilm+lorra",
@@ -113,3 +111,24 @@ def test_a_repeat_differs_by_its_seed_alone() -> None:
     assert again.recipe is not None
     assert (first.recipe.plan.seed, again.recipe.plan.seed) == (0, 7)
     assert again.name == first.name
+
+
+def test_a_table_of_columns_is_raced_by_what_reads_columns() -> None:
+    rows = graded(60)
+    task = task_of(rows)
+    families = {c.family for c in enter(task, rows.schema, None, {}, 60)}
+    assert families == {"boosted_trees", "columns", "logistic", "majority", "row_text"}
+    assert "row_text" not in {c.family for c in enter(task, rows.schema, None, {}, 100_000)}
+
+
+def test_texts_alone_are_not_written_as_rows() -> None:
+    rows = measured(60)
+    assert not {"row_text", "columns"} & {c.family for c in enter(task_of(rows), rows.schema, None, {}, 60)}
+
+
+def test_every_network_learns_its_columns_once() -> None:
+    rows = graded(60)
+    found = learned(enter(task_of(rows), rows.schema, None, {}, 60), rows)
+    tables = [c.recipe.backbone.table for c in found if c.recipe is not None and c.family == "columns"]  # type: ignore[attr-defined]
+    assert len(tables) == 2
+    assert tables[0] is tables[1]

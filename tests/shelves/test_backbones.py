@@ -16,9 +16,11 @@ from torch import nn
 from image_samples import pictured
 from item_samples import wandering
 from sartor.backbone import Backbone
+from sartor.data.inputs import CELLS as CELL_KINDS
 from sartor.data.rows import KINDS
 from sartor.network import Network
 from sartor.part import names, part, part_class, part_from_json
+from table_samples import CELLS, graded
 
 READ = ["a cat", "one dog near the hammer and a very large amount of bread", ""]
 COLUMNS = {
@@ -26,10 +28,12 @@ COLUMNS = {
     "tokens": {"tokens": [text.split() for text in READ]},
     "image": {"image": list(pictured(3).columns["image"])},
     "items": {"items": [["item 01"], ["item 05", "item 06", "one that nobody had", "item 07"], []], "asked": [1, 2, 1]},
+    "row": {"text": READ},
+    **{kind: {"cells": CELLS} for kind in CELL_KINDS},
 }
 """Three rows of each kind of column, as `Body.encode` takes them."""
 LAYOUTS = ("row", "tokens", "items")
-LEARNED = {"items": wandering}
+LEARNED = {"items": lambda: wandering(40), "columns": graded}
 """Rows that a backbone has to have learned from."""
 NEEDS = {"encoder": "path={tiny_encoder}", "bundle": "path={tiny_bundle}"}
 """Settings that a backbone cannot be built without."""
@@ -42,7 +46,7 @@ def backbone(request: pytest.FixtureRequest) -> Backbone:
         given = given.replace(f"{{{need}}}", str(request.getfixturevalue(need)))
     found = part("backbones", f"{request.param}:{given}")
     assert isinstance(found, Backbone)
-    return found.learn(LEARNED[request.param](40)) if request.param in LEARNED else found
+    return found.learn(LEARNED[request.param]()) if request.param in LEARNED else found
 
 
 @pytest.fixture(scope="module", params=LAYOUTS)
@@ -64,7 +68,7 @@ def columns(body: Any) -> dict[str, Any]:
 def test_it_says_what_it_reads(backbone: Backbone, body: Any) -> None:
     assert backbone.reads
     assert backbone.reads <= set(KINDS) | {"items"}
-    assert body.reads <= backbone.reads
+    assert body.reads <= backbone.reads | {"row"}
 
 
 def test_it_is_built_the_same_twice(backbone: Backbone, layout: str, body: Any) -> None:

@@ -18,6 +18,7 @@ from sartor.data.rows import Rows
 from sartor.part import names, part, part_from_json
 from sartor.predictions import Predictions
 from sartor.task import Task
+from table_samples import GRADES, TABLED, graded
 from text_samples import KINDS, TOPICS, labelled, served, table, task_of
 
 OTHERS: dict[frozenset[str], dict[str, Any]] = {
@@ -38,7 +39,8 @@ class Case:
 
 def kinds(name: str) -> dict[str, Any]:
     """Samples that the baseline can read and learn from."""
-    every = OTHERS.get(made(name).reads, KINDS)
+    read = made(name).reads
+    every = OTHERS.get(read, TABLED if "number" in read else KINDS)
     return {k: sample for k, sample in every.items() if kind(sample(1, 0)) in made(name).predicts}
 
 
@@ -49,6 +51,8 @@ def kind(rows: Rows) -> str:
 
 def one_label(name: str) -> Any:
     """The sample of one label a row, and its labels: `(count, seed, labels) -> rows`."""
+    if "number" in made(name).reads:
+        return graded, GRADES
     return (pictured, SHAPES) if made(name).reads == {"image"} else (labelled, tuple(TOPICS))
 
 

@@ -1,4 +1,4 @@
-"""What every method must do on networks that read images: run over each file on the shelf."""
+"""What every method must do on networks that read images or the columns of a table: run over each file on the shelf."""
 
 from __future__ import annotations
 
@@ -17,21 +17,26 @@ from sartor.engine.train import Run
 from sartor.errors import BadInput
 from sartor.part import names, part
 from sartor.recipe import Plan, Recipe
+from table_samples import graded
 from text_samples import task_of
 from tiny_runs import begun, same_bits, steps, weights
 
 REFUSED = re.compile(r"error\[\w+\]: .+ Fix: .+\.$")
 NEED_WORDS = {"prefix_tuning", "prompt_tuning"}
 """Methods that put words in front of others; a network without linear layers is refused by more."""
-ROWS, HELD = pictured(24), pictured(12, 1)
+SAMPLES = {"vit": pictured, "convnet": pictured, "columns": graded}
+NEED_TRANSFORMERS = {"columns": {"adapter", "ia3"}}
+ROWS, HELD = ({network: sample(*asked) for network, sample in SAMPLES.items()} for asked in ((24, 0), (12, 1)))
 NETWORKS = {
     "vit": "vit:image_size=16,patch_size=8,augment=crop+flip",
     "convnet": "convnet:size=tiny,image_size=32,augment=crop",
+    "columns": "columns:width=32,members=4",
 }
 
 
 @dataclass
 class Trained:
+    network: str
     recipe: Recipe
     run: Run
     before: dict[str, torch.Tensor]
@@ -39,9 +44,10 @@ class Trained:
 
 
 def made(network: str, method: str) -> Recipe:
-    parts = {shelf: part(f"{shelf}s", name) for shelf, name in (("backbone", network), ("method", method))}
+    rows = ROWS[network]
+    parts = {"backbone": part("backbones", NETWORKS[network]).learn(rows), "method": part("methods", method)}  # type: ignore[attr-defined]
     plan = Plan(per_device_train_batch_size=8, max_steps=4, precision="fp32", learning_rate=1e-3)
-    return Recipe(task=task_of(ROWS), objective=part("objectives", "supervised"), plan=plan, **parts).settled()  # type: ignore[arg-type]
+    return Recipe(task=task_of(rows), objective=part("objectives", "supervised"), plan=plan, **parts).settled()  # type: ignore[arg-type]
 
 
 @pytest.fixture(
@@ -49,19 +55,19 @@ def made(network: str, method: str) -> Recipe:
 )
 def trained(request: pytest.FixtureRequest) -> Trained:
     network, method = request.param
-    recipe = made(NETWORKS[network], method)
+    recipe = made(network, method)
     said = ""
     try:
-        run, encoded = begun(recipe, ROWS)
+        run, encoded = begun(recipe, ROWS[network])
     except BadInput as refused:
         said = str(refused)
     if said:
         assert REFUSED.search(said)
-        assert network == "convnet" or method in NEED_WORDS
+        assert network == "convnet" or method in NEED_WORDS | NEED_TRANSFORMERS.get(network, set())
         pytest.skip(said)
     before = weights(run)
     losses = [] if run.state is None else [s.loss for s in steps(run, encoded)]
-    return Trained(recipe, run, before, losses)
+    return Trained(network, recipe, run, before, losses)
 
 
 def test_it_trains(trained: Trained) -> None:
@@ -82,8 +88,8 @@ def test_what_does_not_move_is_the_same_bits(trained: Trained) -> None:
 
 
 def test_saved_and_loaded_it_answers_the_same(trained: Trained, tmp_path: Path) -> None:
-    net, recipe = trained.run.net, trained.recipe
-    expected = torch.softmax(outputs(net, recipe.task.encode(HELD, net.body)).double(), -1).numpy()
-    folder = save_network(tmp_path / "bundle", net, recipe, ROWS.schema, {}, "# x\n")
-    said = Bundle.load(folder).answer(HELD)
+    net, recipe, held = trained.run.net, trained.recipe, HELD[trained.network]
+    expected = torch.softmax(outputs(net, recipe.task.encode(held, net.body)).double(), -1).numpy()
+    folder = save_network(tmp_path / "bundle", net, recipe, held.schema, {}, "# x\n")
+    said = Bundle.load(folder).answer(held)
     np.testing.assert_allclose(said.probabilities, expected, rtol=0, atol=1e-5)

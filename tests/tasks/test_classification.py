@@ -167,3 +167,16 @@ def test_runs_are_judged_by_what_they_know_not_by_how_sure_they_sound() -> None:
     assert calm.metrics["accuracy"] == sure.metrics["accuracy"]
     assert sure.metrics["log_loss"] > 2 * calm.metrics["log_loss"]
     assert sure.losses.mean() == pytest.approx(calm.losses.mean(), rel=0.05)
+
+
+def test_two_labels_are_judged_by_what_fits_the_case() -> None:
+    from table_samples import graded
+
+    rows = graded(100, 0, ("bad", "good"))
+    assert Classification().learn(rows).metrics()[0] == "auc"
+    good = [i for i, label in enumerate(rows.targets()) if label == "good"]
+    rare = rows.take([*good, rows.targets().index("bad")])
+    task = Classification().learn(rare)
+    assert task.metrics()[0] == "average_precision"
+    assert Classification().learn(graded(90)).metrics()[0] == "accuracy"
+    assert Classification().learn(labelled(60, labels=("animal", "food"))).metrics()[0] == "accuracy"

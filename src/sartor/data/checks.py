@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from sartor.data import duplicates, label_checks, leaks, media_checks
+from sartor.data import duplicates, label_checks, leaks, media_checks, table_checks
 from sartor.data.problem import Problem, Severity, places, quoted, rows_of, short
 from sartor.data.rows import Rows
 from sartor.errors import BadInput
@@ -20,6 +20,7 @@ BROKEN = re.compile("Ã[\x80-\xbf©\u2018-\u2122]|â\u20ac|Â[\xa0-\xbf]|\ufffd|
 def check(rows: Rows, others: Mapping[str, Rows] = {}) -> tuple[Problem, ...]:
     """The problems of the data, errors first. `others` are the given parts, "validation" and "test"."""
     found = [*_size(rows), *_texts(rows), *media_checks.check(rows), *_inputs(rows), *_repeats(rows)]
+    found += table_checks.check(rows)
     found += [*label_checks.check(rows), *leaks.check(rows)]
     for name, part in others.items():
         found += [

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from sartor.data import items
+from sartor.data.cells import cells, written
 from sartor.data.texts import text_columns
 from sartor.data.tokens import of_rows
 from sartor.errors import BadInput
@@ -14,14 +15,19 @@ if TYPE_CHECKING:
     from sartor.data.rows import Kind, Rows
 
 MEDIA: tuple[Kind, ...] = ("image", "audio")
+CELLS: tuple[Kind, ...] = ("number", "category", "boolean", "date")
+"""What stands in the columns of a table that is no text: a body reads all of these kinds, or none."""
 
 
 def inputs(rows: Rows, kinds: Collection[str]) -> dict[str, list[Any]]:
-    """Columns of the `kinds` that are read: `text` and `text_pair`, `tokens`, `items`, `image`, `audio`. Raises
-    `BadInput` for rows that have none of one."""
+    """Columns of the `kinds` that are read: `text` and `text_pair`, `tokens`, `items`, `image`, `audio`; `cells`, one
+    dict a row of what stands in the other columns; `row` is all of that written as one text. Raises `BadInput` for rows
+    that have none of one."""
     found: dict[str, list[Any]] = dict(text_columns(rows)) if "text" in kinds else {}
+    found |= {"text": written(rows)} if "row" in kinds else {}
     found |= {"tokens": of_rows(rows)} if "tokens" in kinds else {}
     found |= {"items": items.of_rows(rows)} if "items" in kinds else {}
+    found |= {"cells": cells(rows, CELLS)} if set(CELLS) <= set(kinds) else {}
     return found | {kind: _media(rows, kind) for kind in MEDIA if kind in kinds}
 
 

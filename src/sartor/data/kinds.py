@@ -9,7 +9,7 @@ from typing import Any
 
 from sartor.data.media import Media, payload
 from sartor.data.rows import Column, Kind
-from sartor.data.values import INTEGER, NUMBER, PADDED, TRUTH, is_missing
+from sartor.data.values import INTEGER, PADDED, TRUTH, in_figures, is_missing
 from sartor.errors import BadInput
 
 TEXTS = re.compile(
@@ -60,7 +60,7 @@ def look(name: str, values: Sequence[Any]) -> Column:
     kind, why = _guess(cells)
     missing = len(values) - len(present)
     if kind == "number" and isinstance(present[0], str):
-        missing += sum(map(is_missing, (v for v in present if not NUMBER.fullmatch(v))))
+        missing += sum(map(is_missing, (v for v in present if in_figures(v) is None)))
     distinct = len(cells.distinct) if hashable else len({repr(v) for v in present})
     return Column(name, kind, why, missing, distinct)
 
@@ -123,10 +123,11 @@ def _of_texts(cells: Cells) -> Guess:
 
 
 def _numeric(cells: Cells) -> Guess | None:
-    if sum(bool(NUMBER.fullmatch(v)) or is_missing(v) for v in cells.sample) < MOSTLY * len(cells.sample):
+    if sum(in_figures(v) is not None or is_missing(v) for v in cells.sample) < MOSTLY * len(cells.sample):
         return None
-    numbers = [v for v in cells.distinct if NUMBER.fullmatch(v)]
-    odd = [v for v in cells.distinct if not NUMBER.fullmatch(v) and not is_missing(v)]
+    read = {v: in_figures(v) for v in cells.distinct}
+    numbers = [v for v in read.values() if v is not None]
+    odd = [v for v, found in read.items() if found is None and not is_missing(v)]
     if not numbers or any(map(PADDED.fullmatch, numbers)):
         return None
     if odd and (len(numbers) <= MANY_NUMBERS or len(odd) > (1 - MOSTLY) * len(cells.distinct)):
@@ -134,6 +135,8 @@ def _numeric(cells: Cells) -> Guess | None:
     if all(len(v.strip()) > 18 and v.strip().isdigit() for v in numbers):
         return "id", "whole numbers too long for a quantity"
     kind, why = _of_numbers(cells, {float(v) for v in numbers})
+    marked = next((v for v in sorted(cells.distinct) if v.strip() and read[v] not in (None, v)), None)
+    why += f"; {marked!r} is read as {read[marked]}" if marked is not None else ""
     gone = sorted({v for v in cells.distinct if is_missing(v)})[:3]
     return kind, why + (f"; {', '.join(map(repr, gone))} counts as missing" if gone else "")
 
@@ -192,7 +195,12 @@ def is_quantity(values: Sequence[Any]) -> bool | None:
     if not distinct or any(isinstance(v, bool) or not isinstance(v, int | float | str) for v in distinct):
         return None
     texts = [v for v in distinct if isinstance(v, str)]
-    if any(not NUMBER.fullmatch(t) for t in texts):
+    figures = [in_figures(t) for t in texts]
+    if None in figures:
         return None
-    fractions = any(not float(v).is_integer() for v in distinct if not isinstance(v, str) or not INTEGER.fullmatch(v))
+    numbers = [
+        *(v for v in distinct if not isinstance(v, str)),
+        *(f for f in figures if f and not INTEGER.fullmatch(f)),
+    ]
+    fractions = any(not float(v).is_integer() for v in numbers)
     return fractions or len(distinct) > MANY_NUMBERS

@@ -19,7 +19,7 @@ PAIRS = (
     ("premise", "hypothesis"), ("question1", "question2"), ("question", "answer"), ("question", "sentence"),
     ("question", "passage"), ("question", "context"), ("query", "passage"), ("query", "document"), ("title", "body"),
 )  # fmt: skip
-INPUT_KINDS = ("number", "category", "boolean", "image", "audio")
+INPUT_KINDS = ("number", "category", "boolean", "date", "image", "audio")
 
 
 def infer(columns: Mapping[str, Sequence[Any]], hints: Hints, source: str, *, serving: bool = False) -> Schema:

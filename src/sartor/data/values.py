@@ -16,12 +16,24 @@ from sartor.errors import BadInput, one_line
 
 NUMBER = re.compile(r"\s*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
 INTEGER = re.compile(r"\s*[+-]?\d{1,18}\s*", re.ASCII)
+GROUPED = re.compile(
+    r"\s*(?P<sign>[+-]?)\s*[$€£¥]?\s*(?P<whole>\d{1,3}(?:,\d{3})+|\d+)(?P<rest>(?:\.\d*)?)\s*%?\s*", re.ASCII
+)
+"""Thousands parted by commas, a currency before, a per cent sign behind: "1,234.5", "$12", "7 %"."""
 PADDED = re.compile(r"\s*[+-]?0\d+\s*", re.ASCII)
 """A leading zero marks a code (a postcode), not a quantity."""
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
 """What people write for a number that is not there."""
 TRUTH = {"true": True, "false": False}
 SEPARATORS = "|;,"
+
+
+def in_figures(text: str) -> str | None:
+    """A number as Python reads it: "1,234.5" is "1234.5", "$12" is "12", "7 %" is "7"; None for what is no number."""
+    if NUMBER.fullmatch(text):
+        return text
+    found = GROUPED.fullmatch(text)
+    return None if found is None else found["sign"] + found["whole"].replace(",", "") + found["rest"]
 
 
 def is_missing(text: str) -> bool:
@@ -74,15 +86,16 @@ def _refused(make: Callable[[Any], Any], cell: Any) -> bool:
 
 def _numbers(raw: Sequence[Any]) -> Callable[[Any], int | float | None]:
     """One reader for the whole column: int where every cell is whole, else float."""
-    texts = {v for v in raw if isinstance(v, str)}
+    texts = {v: in_figures(v) for v in set(raw) if isinstance(v, str)}
     whole = not any(isinstance(v, float) for v in raw)
-    whole = whole and not any(NUMBER.fullmatch(v) and not INTEGER.fullmatch(v) for v in texts)
+    whole = whole and all(INTEGER.fullmatch(v) for v in texts.values() if v is not None)
 
     def number(cell: Any) -> int | float | None:
-        if cell is None or (isinstance(cell, str) and not NUMBER.fullmatch(cell)):
+        if cell is None or (isinstance(cell, str) and texts[cell] is None):
             if cell is None or is_missing(cell):
                 return None
             raise ValueError(cell)
+        cell = texts[cell] if isinstance(cell, str) else cell
         value = int(cell) if whole else float(cell)
         if not whole and value - value != 0:  # an infinity
             raise ValueError(cell)

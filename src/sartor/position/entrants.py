@@ -29,12 +29,13 @@ def enter(
     task: Task, schema: Schema, wanted: Sequence[str] | None, plan: Mapping[str, Any], rows: int = 0
 ) -> list[Candidate]:
     """The candidates of a course over `rows` training rows. `plan` overrides what the files say, except the learning
-    rates they race. A family whose file says `most_rows` enters by itself only where there are no more.
+    rates they race. A family whose file says `most_rows` enters by itself only where there are no more; one whose file
+    says what it `reads`, only where there is an input of such a kind.
 
     A wanted candidate is a family's name, a baseline (`tfidf`), or `backbone+method`, with `@rate` where one is meant.
     """
     found: list[Candidate] = []
-    for name in wanted or [name for name in families() if rows <= _read(name).get("most_rows", rows)]:
+    for name in wanted or [name for name in families() if _offers(name, schema, rows)]:
         made = _family(name, task, plan) if name in families() else [_spelled(name, task, plan)]
         found += [c for c in made if _fits(c, task, schema, strict=bool(wanted))]
     seen: dict[str, Candidate] = {c.name: c for c in found}
@@ -46,6 +47,12 @@ def enter(
             fix="name a text column with --text",
         )
     return list(seen.values())
+
+
+def _offers(family: str, schema: Schema, rows: int) -> bool:
+    """Whether the family enters where nobody named it."""
+    said, kinds = _read(family), {schema.kind(name) for name in schema.inputs}
+    return rows <= said.get("most_rows", rows) and not kinds.isdisjoint(said.get("reads", kinds))
 
 
 def _read(family: str) -> dict[str, Any]:

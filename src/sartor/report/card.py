@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sartor import part as parts
+from sartor.data.inputs import CELLS
 from sartor.report.plain import shown
 from sartor.report.quantities import COSTS, NOT_MEASURED, count, finite, quantity, spread
 
@@ -68,17 +69,25 @@ def _result(task: str, source: str, results: Sequence[dict[str, Any]]) -> dict[s
 
 def _pipeline(info: Info, tag: str) -> str:
     """What transformers calls a pipeline of such models: the name is by what the model reads."""
-    return tag.replace("text-", "image-") if _reads(info) == {"image"} else tag
+    reads = _reads(info)
+    kind = "image-" if reads == {"image"} else "tabular-" if reads and reads <= set(CELLS) else "text-"
+    return tag.replace("text-", kind)
 
 
 def _reads(info: Info) -> frozenset[str]:
     """The kinds of column that the part behind the answers says it reads; none where it is somebody's own."""
     for shelf in ("backbone", "baseline"):
-        name = _part_name(info, shelf)
-        if name in parts.names(f"{shelf}s"):
-            found: Any = getattr(parts.part_class(f"{shelf}s", name), "reads", None)
+        made = _class_of(info, shelf)
+        if made is not None:
+            found: Any = getattr(made, "reads", None)
             return found if isinstance(found, frozenset) else frozenset()
     return frozenset()
+
+
+def _class_of(info: Info, shelf: str) -> Any:
+    """The part's class where it is on the shelf; None where it is somebody's own or there is none."""
+    name = _part_name(info, shelf)
+    return parts.part_class(f"{shelf}s", name) if name in parts.names(f"{shelf}s") else None
 
 
 def _measured(info: Info) -> list[dict[str, Any]]:
@@ -108,7 +117,7 @@ def _library(info: Info) -> str:
     stored = info.get("stored") or {}
     if stored.get("form") == "changed":
         return "peft" if stored.get("peft") else "sartor"
-    return "transformers"
+    return str(getattr(_class_of(info, "backbone"), "library", "transformers"))
 
 
 def _base_model(info: Info) -> str | None:

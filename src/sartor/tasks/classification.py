@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
+from sartor.data.inputs import CELLS
 from sartor.errors import BadInput, did_you_mean
 from sartor.part import learned
 from sartor.position.calibration import cross_fitted_log_loss
 from sartor.predictions import Floats, Integers, Predictions, Scores
 from sartor.reading import Reading
-from sartor.scoring import ONE, SEVERAL, TWO, Metric, items
+from sartor.scoring import ONE, SEVERAL, UNDEFINED, Metric, items, of_two
 from sartor.task import Task
 
 if TYPE_CHECKING:
@@ -28,6 +29,17 @@ if TYPE_CHECKING:
     from sartor.data.rows import Rows
 
 SOLVERS = ("logistic", "ridge")
+RARE = 0.1
+"""A label with a smaller share is looked for: nobody asks how often "none" is right."""
+
+
+def _headline(rows: Rows, share: tuple[float, ...]) -> str:
+    """What two labels are judged by: the average precision where one is rare (Davis and Goadrich 2006); the AUC for
+    rows of plain columns, which are scored and ranked (credit, diagnosis) rather than sorted; else the accuracy."""
+    if min(share) < RARE:
+        return "average_precision"
+    seen = {rows.schema.kind(name) for name in rows.schema.inputs}
+    return "auc" if seen and seen <= set(CELLS) else "accuracy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +53,8 @@ class Classification(Task):
     several: bool = learned(False)
     frequency: tuple[float, ...] = learned(())
     """Share of the training rows that have each label."""
+    headline: str = learned("accuracy")
+    """Of two labels: what is said first and chosen by."""
 
     def metrics(self) -> tuple[str, ...]:
         return tuple(name for name in self._metrics() if name != "calibration_error")
@@ -58,7 +72,8 @@ class Classification(Task):
             fix = "add rows of another class, or pass another --target"
             raise BadInput("LABEL_SINGLE", f"every row has the label '{''.join(counts)}'", fix=fix, where=rows.source)
         share = tuple(counts[label] / len(rows) for label in labels)
-        return self.with_settings(labels=labels, several=several, frequency=share)
+        headline = "accuracy" if several or len(labels) != 2 else _headline(rows, share)
+        return self.with_settings(labels=labels, several=several, frequency=share, headline=headline)
 
     def encode(self, rows: Rows, body: Body) -> Batch:
         from dataclasses import replace
@@ -134,13 +149,15 @@ class Classification(Task):
         return Predictions(rows.numbers, values, self.labels, probabilities)
 
     def score(self, predictions: Predictions, rows: Rows) -> Scores:
-        """One label: accuracy first; several: micro-F1 first. AUC where there are two labels and both occur.
+        """One label: accuracy first; several: micro-F1 first. Of two labels also AUC, the rarer's average precision,
+        the Kolmogorov-Smirnov gap and Gini's coefficient, where both occur; one of these comes first where accuracy
+        says little (see `_headline`).
 
         Runs are judged by the log-loss behind a temperature: by the raw one a run that only grew too sure of what it
         says loses to its own first step, while its answers still become better."""
         known, p, chosen = self._arrays(predictions, rows)
         found = {name: metric(known, p, chosen) for name, metric in self._metrics().items()}
-        metrics = {name: value for name, value in found.items() if name != "auc" or value == value}
+        metrics = {name: value for name, value in found.items() if name not in UNDEFINED or value == value}
         judged = None if self.several else cross_fitted_log_loss(p, known.argmax(1))
         return Scores(metrics, items(known, p, chosen, self.several), judged)
 
@@ -187,7 +204,9 @@ class Classification(Task):
     def _metrics(self) -> dict[str, Metric]:
         if self.several:
             return SEVERAL
-        return TWO if len(self.labels) == 2 else ONE
+        if len(self.labels) != 2:
+            return ONE
+        return of_two(int(self.frequency[1:] < self.frequency[:1]), self.headline)
 
     def _arrays(self, predictions: Predictions, rows: Rows) -> tuple[Floats, Floats, Floats]:
         """(N, C) what is known, the probabilities, and what was chosen."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from sartor import part as parts
 from sartor.backbone import Backbone
 from sartor.data.hints import Hints
+from sartor.data.inputs import CELLS
 from sartor.engine import launch
 from sartor.engine.progress import Progress
 from sartor.errors import BadInput
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from sartor.bundle import Bundle
     from sartor.saving import Form
 
-USUAL = {"text": "minilm", "image": "convnet", "items": "items"}
+USUAL = {"text": "minilm", "image": "convnet", "items": "items", **dict.fromkeys(CELLS, "columns")}
 """Kind of input -> the backbone that is taken where none is named."""
 
 
@@ -83,8 +84,8 @@ def finetune(
     save    the result merged into its backbone, or only what changed on it; none: merged where possible
 
     Processes that torchrun or `accelerate launch` started train together; the first writes, all return its result.
-    Without a `backbone` the kind of the inputs decides: the packaged encoder for texts, a network drawn anew for
-    images and for what users did.
+    Without a `backbone` the kind of the inputs decides: the packaged encoder for texts, networks drawn anew for images,
+    for the columns of a table and for what users did.
     `resume` goes on from the last checkpoint that a run of the same recipe kept in `out`, and ends with the same bits
     as a run that nothing stopped. One is kept at every look, every half minute, and when the run is interrupted.
     Raises `BadInput` before anything is written; an interrupted run raises `Interrupted`.
