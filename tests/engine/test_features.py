@@ -49,6 +49,24 @@ def test_a_pass_holds_no_more_tokens_than_it_may(run: Any, monkeypatch: pytest.M
     assert padded < 1.2 * real
 
 
+def test_where_memory_does_not_suffice_a_pass_is_made_in_halves(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = encoded(run, [WORDS[i % 6] + f" {i}" for i in range(20)])
+    whole, seen, forward = outputs(run.net, batch), [], type(run.net).forward
+
+    def small(net: Any, rows: Any, *more: Any) -> Any:
+        if len(rows) > 3:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+        seen.append(len(rows))
+        return forward(net, rows, *more)
+
+    monkeypatch.setattr(type(run.net), "forward", small)
+    torch.testing.assert_close(outputs(run.net, batch), whole, rtol=1e-4, atol=1e-5)
+    assert sum(seen) == 20
+    monkeypatch.setattr(type(run.net), "forward", lambda *_: (_ for _ in ()).throw(RuntimeError("another fault")))
+    with pytest.raises(RuntimeError, match="another fault"):
+        outputs(run.net, batch)
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_dropout_is_off_and_the_mode_is_kept(run: Any, training: bool) -> None:
     run.net.train(training)

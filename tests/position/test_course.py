@@ -54,6 +54,7 @@ def test_every_candidate_is_accounted_for(run: tuple[Path, dict[str, Any]]) -> N
     assert set(status.values()) <= {"finished", "eliminated"}
     assert all(c["reason"] for c in result["candidates"] if c["status"] == "eliminated")
     assert all(c["costs"]["latency_ms_p50"]["value"] > 0 for c in result["candidates"] if c["status"] == "finished")
+    assert {c["engine"]["rows"] for c in result["candidates"] if "backbone" in (c["recipe"] or {})} == {"packed"}
     assert [s["name"] for s in result["stages"]] == STAGES
 
 

@@ -4,7 +4,7 @@ Legend: N rows, U vectors that a head reads of them (see `Batch.counts`), D widt
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -15,6 +15,7 @@ from sartor.batch import Batch
 from sartor.body import Body
 from sartor.engine.operators import Operators
 from sartor.engine.precision import running
+from sartor.errors import out_of_memory
 from sartor.network import Network
 
 TOKENS = 2048
@@ -79,9 +80,20 @@ def _passes(module: nn.Module, body: Body, examples: Batch, precision: str, *ask
     try:
         for places in _by_length(examples):
             with torch.no_grad(), mode():
-                yield module(examples.take(places), *asked).float().cpu()
+                yield _within_memory(lambda some: module(examples.take(some), *asked).float().cpu(), places)
     finally:
         module.train(training)
+
+
+def _within_memory(answer: Callable[[Tensor], Tensor], places: Tensor) -> Tensor:
+    """The answers to the rows at `places`, in halves where memory does not suffice for all of them at once."""
+    try:
+        return answer(places)
+    except (MemoryError, RuntimeError) as error:
+        if len(places) == 1 or not out_of_memory(error):
+            raise
+    first, second = places.tensor_split(2)  # after the except, which holds the failed pass's tensors
+    return torch.cat([_within_memory(answer, first), _within_memory(answer, second)])
 
 
 def _by_length(examples: Batch) -> Iterator[Tensor]:

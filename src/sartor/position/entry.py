@@ -51,6 +51,7 @@ class Entry:
     repeats               the headline on the validation part of every repeat with another seed, the first one included
     kept                  where it was saved as a bundle, once it is finished
     facts                 what its method says of its network, once it is finished
+    engine                how its run computes, once it has begun: precision, packed or padded rows, blocks kept
     """
 
     candidate: Candidate
@@ -67,6 +68,7 @@ class Entry:
     repeats: list[float] = field(default_factory=list)
     kept: Path | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    engine: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

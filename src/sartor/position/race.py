@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from sartor.engine.account import account
 from sartor.engine.progress import Progress
 from sartor.engine.train import Look, accumulate, advance, averaged, look, note, prepare
 from sartor.errors import SartorError
@@ -107,6 +108,7 @@ def start_run(ground: Ground, entry: Entry) -> None:
     """Assemble the candidate's network at its head start."""
     base = ground.base(_recipe(entry))
     entry.run = prepare(_recipe(entry), base.train, base.start, ground.prefixes)
+    entry.engine = account(entry.run, base.train)
     entry.status = "racing"
     if entry.run.state is None:
         return

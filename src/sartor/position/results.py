@@ -44,6 +44,7 @@ def candidate(ground: Ground, entry: Entry, verdict: Verdict | None) -> dict[str
         "dominated_by": None,
         "curve": entry.looks,
         "method": entry.facts,
+        "engine": entry.engine,
     }
     if verdict is None or entry.status != "finished":
         return shown

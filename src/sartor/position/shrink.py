@@ -63,6 +63,7 @@ def _smaller(ground: Ground, leader: Entry, compressor: Compressor) -> Entry:
     rows = ground.split.validation
     said = ground.task.asking.ask(ground.task, made.answer, rows)
     entry.answer, entry.kept, entry.facts = made.answer, made.path, leader.facts
+    entry.engine = leader.engine
     entry.finish(said, ground.task.score(said, rows))
     ground.record({"event": "finished", "name": name, "seconds": entry.train_seconds, "steps": 0})
     return entry
