@@ -16,9 +16,7 @@ from sets import shared
 
 from sartor.backbone import Backbone
 from sartor.baseline import Baseline
-from sartor.classical.columns import Columns
 from sartor.data.hints import Hints
-from sartor.data.inputs import CELLS, inputs
 from sartor.data.rows import Rows
 from sartor.data.split import Split
 from sartor.method import Method
@@ -32,8 +30,6 @@ from sartor.task import Task
 
 Answer = Callable[[Rows], Predictions]
 NETWORK = "columns"
-TREES = 100
-"""Of the forest."""
 
 
 def measure(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,32 +69,12 @@ def _candidates(asked: Mapping[str, Any], seed: int) -> dict[str, Callable[[Task
         spelled: lambda task, split, spelled=spelled: _baseline(spelled, task, split, seed)  # type: ignore[misc]
         for spelled in asked["baselines"]
     }
-    made["forest"] = lambda task, split: _forest(task, split, seed)
     made[NETWORK] = lambda task, split: _network(asked, task, split, seed)
     return made
 
 
 def _baseline(spelled: str, task: Task, split: Split, seed: int) -> Answer:
     return cast(Baseline, part("baselines", spelled)).fit(task, split.train, seed).predict
-
-
-def _forest(task: Task, split: Split, seed: int) -> Answer:
-    """scikit-learn's random forest on the columns as the linear model reads them."""
-    from sklearn.ensemble import RandomForestClassifier
-
-    columns, labels = Columns.learn(split.train), cast(Any, task).labels
-
-    def seen(rows: Rows) -> Any:
-        return columns.standardised(columns.read(inputs(rows, CELLS)["cells"]))
-
-    known = np.array([labels.index(str(t)) for t in split.train.targets() or ()])
-    model = RandomForestClassifier(TREES, min_samples_leaf=2, random_state=seed).fit(seen(split.train), known)
-
-    def answer(rows: Rows) -> Predictions:
-        p = model.predict_proba(seen(rows))
-        return Predictions(rows.numbers, np.array([labels[i] for i in p.argmax(1)], dtype=object), labels, p)
-
-    return answer
 
 
 def _network(asked: Mapping[str, Any], task: Task, split: Split, seed: int) -> Answer:

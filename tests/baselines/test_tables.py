@@ -91,3 +91,22 @@ def test_missing_values_of_a_column_that_had_none() -> None:
     gone = [i for i, v in enumerate(rows.columns["income"]) if v is None]
     fitted = Logistic().fit(task_of(rows), rows.take(full))
     assert np.isfinite(fitted.predict(served(rows.take(gone))).probabilities).all()
+
+
+def test_the_forest_says_what_scikit_learns_says() -> None:
+    """Of labels: the shares of the leaves, averaged over the trees, on the same columns."""
+    from sklearn.ensemble import RandomForestRegressor
+
+    from sartor.baselines.random_forest import RandomForest
+    from sartor.baselines.random_forest import _values as read
+    from sartor.classical.columns import Columns
+    from table_samples import graded
+
+    rows, held = graded(120), graded(40, 1)
+    task = task_of(rows)
+    found = RandomForest(trees=20).fit(task, rows, seed=5).predict(held)
+    columns = Columns.learn(rows)
+    known = np.array([[float(str(t) == label) for label in task.labels] for t in rows.targets() or ()])  # type: ignore[attr-defined]
+    theirs = RandomForestRegressor(20, max_features="sqrt", min_samples_leaf=2, random_state=5)
+    said = theirs.fit(read(columns, rows), known).predict(read(columns, held))
+    np.testing.assert_allclose(found.probabilities, said, atol=1e-4)

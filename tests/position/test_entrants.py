@@ -117,7 +117,7 @@ def test_a_table_of_columns_is_raced_by_what_reads_columns() -> None:
     rows = graded(60)
     task = task_of(rows)
     families = {c.family for c in enter(task, rows.schema, None, {}, 60)}
-    assert families == {"boosted_trees", "columns", "logistic", "majority", "row_text"}
+    assert families == {"boosted_trees", "columns", "logistic", "majority", "random_forest", "row_text"}
     assert "row_text" not in {c.family for c in enter(task, rows.schema, None, {}, 100_000)}
 
 

@@ -76,7 +76,7 @@ def test_without_candidates_everything_that_fits_columns_enters(sartor: Sartor, 
     done = sartor("position", "loans.csv", "--target", "paid", "--out", "run", "--dry-run", "--json")
     names = {c["name"].split(" @")[0] for c in json.loads(done.out)["result"]["candidates"]}
     networks = {"columns + full", "row_text + probe"}
-    assert names == networks | {"boosted_trees", "logistic", "majority"}
+    assert names == networks | {"boosted_trees", "logistic", "majority", "random_forest"}
 
 
 def test_position_races_them_and_hands_one_over(sartor: Sartor, loans: Path) -> None:
