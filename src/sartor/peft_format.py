@@ -25,6 +25,8 @@ TASK_TYPES = {
     "AutoModelForSequenceClassification": "SEQ_CLS",
     "AutoModelForTokenClassification": "TOKEN_CLS",
     "AutoModelForImageClassification": None,
+    "AutoModelForAudioClassification": None,
+    "AutoModelForCTC": None,
     "AutoModel": "FEATURE_EXTRACTION",
 }
 ALWAYS = ("classifier", "score")

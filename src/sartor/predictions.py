@@ -15,6 +15,7 @@ Integers = NDArray[np.int64]
 
 LOWER_IS_BETTER = frozenset(
     {"log_loss", "mean_loss", "brier", "calibration_error", "mae", "mse", "rmse", "median_absolute_error"}
+    | {"wer", "cer"}
 )
 
 
@@ -23,12 +24,13 @@ class Predictions:
     """Answers for N rows, in the order of the rows.
 
     rows           (N,) the rows' numbers in the data as they were read; what pairs one candidate with another
-    values         (N,) the answer: a label (str), a number (float), or a tuple of labels per row
-    labels         (C,) the names of the columns of `probabilities`; empty for a number
+    values         (N,) the answer: a label (str), a number (float), a tuple of labels per row, or a text
+    labels         (C,) the names of the columns of `probabilities`; empty for a number or a text
     probabilities  (N, C) or None where the task has none; rows sum to 1, except for several labels per row; no number
                    for a label that is none of the row's task's
-    offsets        (N + 1,) where each row's probabilities begin, for a task that answers every token of a row: there
-                   are (U, C) of them, and a value is a tuple of labels, one for each token; None: one for each row
+    offsets        (N + 1,) where each row's probabilities begin, for a task that answers every token or frame of a row:
+                   there are (U, C) of them, and a value is a tuple of labels, one for each token, or the text that is
+                   made of the frames; None: one for each row
     """
 
     rows: Integers
@@ -50,7 +52,8 @@ class Predictions:
     @property
     def single(self) -> bool:
         """Whether each row has one label for an answer."""
-        return bool(self.labels) and len(self) > 0 and not isinstance(self.values[0], tuple)
+        rowwise = self.offsets is None and bool(self.labels) and len(self) > 0
+        return rowwise and not isinstance(self.values[0], tuple)
 
     def _tokens(self, where: Integers) -> Predictions:
         assert self.offsets is not None
@@ -94,7 +97,7 @@ class Predictions:
         labels = tuple(json.loads(about.get(b"labels", b"[]")))
         answers = table.column("prediction").to_pylist()
         answers = [json.loads(answer) for answer in answers] if json.loads(about.get(b"mixed", b"false")) else answers
-        numbers = not labels
+        numbers = not labels and not any(answer is None or isinstance(answer, str) for answer in answers)
         values = np.empty(len(answers), dtype=np.float64 if numbers else object)
         values[:] = answers if numbers else [tuple(a) if isinstance(a, list) else a for a in answers]
         found, ends = _arrays(table.column("probability") if "probability" in table.column_names else None, labels)

@@ -115,7 +115,9 @@ class Recipe:
     def settled(self) -> Recipe:
         """The recipe with the backbone's, the method's and the objective's say in the plan; what a run really does.
 
-        Raises `BadInput` where the objective cannot learn from what the task predicts."""
+        Raises `BadInput` where the objective cannot learn from what the task predicts, or the backbone does not give
+        what its head reads."""
+        self._refuse_layout()
         known, asked = self.objective.predicts, self.task.reading.predicts
         if known and not known & asked:
             kinds = {name: " or ".join(k for k in KINDS if k in some) for name, some in (("a", known), ("b", asked))}
@@ -123,6 +125,19 @@ class Recipe:
             fix = "choose a method that descends the task's own loss: full, lora or probe"
             raise BadInput("OBJECTIVE_TASK", f"{said} {kinds['b']}", fix=fix)
         return dataclasses.replace(self, plan=self.objective.plan(self.method.plan(self.backbone.plan(self.plan))))
+
+    def _refuse_layout(self) -> None:
+        """Raise `BadInput` where the task's head reads what the backbone does not give, with those that do."""
+        wanted = self.task.layout
+        if wanted in self.backbone.layouts:
+            return
+        kinds: dict[str, Any] = {name: parts.part_class("backbones", name) for name in parts.names("backbones")}
+        able = [n for n, kind in kinds.items() if isinstance(kind.layouts, frozenset) and wanted in kind.layouts]
+        said = f"{self.task.name} reads one vector for each of a row's {wanted}, and {self.backbone.name} gives none"
+        said = (
+            said if wanted != "row" else f"{self.task.name} reads one vector a row, and {self.backbone.name} gives none"
+        )
+        raise BadInput("BACKBONE_LAYOUT", said, fix=f"use a backbone that does: {', '.join(able) or 'none is here'}")
 
     def view(self) -> str:
         """What frozen features, and the head solved on them, rest on: the backbone and how the method reads it."""

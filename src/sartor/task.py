@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sartor.batch import Batch
     from sartor.body import Body
     from sartor.data.rows import Rows
+    from sartor.network import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,8 @@ class Task(Part):
 
     shelf: ClassVar[str] = "tasks"
     layout: ClassVar[str] = "row"
-    """What its head reads: one vector a "row", or one for each of its "tokens"; a backbone says which it can be."""
+    """What its head reads: one vector a "row", or one for each of its "tokens" or "frames"; a backbone says which it
+    can be."""
     reading: ClassVar[Reading]
     """How its data are recognised, read, checked and parted."""
     members: ClassVar[Members] = Members()
@@ -77,9 +79,14 @@ class Task(Part):
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """(B,) the loss of each example."""
 
+    def say(self, net: Network, batch: Batch) -> Tensor:
+        """(U, C) what is kept of one pass for `answer`: the outputs, or what of them tells."""
+        outputs: Tensor = net(batch)
+        return outputs
+
     @abstractmethod
     def answer(self, outputs: Tensor, rows: Rows) -> Predictions:
-        """(U, C) outputs -> what the user asked for, with probabilities where there are any."""
+        """(U, C) outputs, as `say` keeps them, -> what the user asked for, with probabilities where there are any."""
 
     @abstractmethod
     def score(self, predictions: Predictions, rows: Rows) -> Scores:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sartor.data import sounds
 from sartor.data.cells import READABLE, written
 
 if TYPE_CHECKING:
@@ -20,6 +21,13 @@ def _row(rows: Rows, i: int) -> str:
     """A row of a table in words; empty where none of its columns can be written."""
     readable = any(rows.schema.kind(name) in READABLE for name in rows.schema.inputs)
     return written(rows.take([i]))[0] if readable else ""
+
+
+def audible(rows: Rows, i: int) -> dict[str, str]:
+    """`sound`: what the row sounds like, where it does."""
+    heard = [rows.columns[name][i] for name in rows.schema.reading("audio")]
+    found = sounds.played(heard[0]) if heard and heard[0] is not None else ""
+    return {"sound": found} if found else {}
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,7 @@ class Telling:
                 "row": int(rows.numbers[i]),
                 "line": int(rows.lines[i]),
             }
+            | audible(rows, i)
             for size, i in sorted(found, reverse=True)[:most]
         ]
 

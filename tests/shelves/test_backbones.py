@@ -20,6 +20,7 @@ from sartor.data.inputs import CELLS as CELL_KINDS
 from sartor.data.rows import KINDS
 from sartor.network import Network
 from sartor.part import names, part, part_class, part_from_json
+from sound_samples import spoken
 from table_samples import CELLS, graded
 
 READ = ["a cat", "one dog near the hammer and a very large amount of bread", ""]
@@ -27,12 +28,13 @@ COLUMNS = {
     "text": {"text": READ},
     "tokens": {"tokens": [text.split() for text in READ]},
     "image": {"image": list(pictured(3).columns["image"])},
+    "audio": {"audio": list(spoken(3).columns["audio"])},
     "items": {"items": [["item 01"], ["item 05", "item 06", "one that nobody had", "item 07"], []], "asked": [1, 2, 1]},
     "row": {"text": READ},
     **{kind: {"cells": CELLS} for kind in CELL_KINDS},
 }
 """Three rows of each kind of column, as `Body.encode` takes them."""
-LAYOUTS = ("row", "tokens", "items")
+LAYOUTS = ("row", "tokens", "items", "frames")
 LEARNED = {"items": lambda: wandering(40), "columns": graded}
 """Rows that a backbone has to have learned from."""
 NEEDS = {"encoder": "path={tiny_encoder}", "bundle": "path={tiny_bundle}"}

@@ -18,11 +18,14 @@ from sartor.data.rows import Rows
 from sartor.part import names, part, part_from_json
 from sartor.predictions import Predictions
 from sartor.task import Task
+from sound_samples import SHAPES as SOUNDS
+from sound_samples import SOUNDED, sounded
 from table_samples import GRADES, TABLED, graded
 from text_samples import KINDS, TOPICS, labelled, served, table, task_of
 
 OTHERS: dict[frozenset[str], dict[str, Any]] = {
     frozenset({"image"}): PICTURED,
+    frozenset({"audio"}): SOUNDED,
     frozenset({"items"}): {"histories": wandering},
 }
 """Samples for baselines that read no text."""
@@ -53,6 +56,8 @@ def one_label(name: str) -> Any:
     """The sample of one label a row, and its labels: `(count, seed, labels) -> rows`."""
     if "number" in made(name).reads:
         return graded, GRADES
+    if made(name).reads == {"audio"}:
+        return sounded, SOUNDS
     return (pictured, SHAPES) if made(name).reads == {"image"} else (labelled, tuple(TOPICS))
 
 

@@ -34,7 +34,9 @@ NETWORKS = {"next_item": "items:width=16"}
 """What a task is learned on where it is no text encoder."""
 EPISODIC = {"few_shot"}
 """They have a suite of their own: tests/shelves/test_tasks_in_episodes.py."""
-ROWWISE = [name for name in names("tasks") if name not in EPISODIC]
+SPOKEN = {"speech_recognition"}
+"""So do tasks whose texts are not aligned with what is read: tests/shelves/test_tasks_on_sounds.py."""
+ROWWISE = [name for name in names("tasks") if name not in EPISODIC | SPOKEN]
 OTHERWISE = ("token_classification:crf=true",)
 """Settings that make another task of one."""
 CASES = [

@@ -53,7 +53,7 @@ def _below(path: Path) -> Iterator[str]:
 
 def _table(names: list[str], source: str, home: Source) -> Table:
     if not names:
-        fix = "give a folder or archive of .jpg or .png files in a folder for each class, or a table that names them"
+        fix = "give a folder or archive of .jpg or .wav files in a folder for each class, or a table that names them"
         raise BadInput("MEDIA_NONE", "there is no image and no sound in it", fix=fix, where=source)
     kind = _one_kind(names, source)
     above = [PurePosixPath(name).parts[:-1] for name in names]

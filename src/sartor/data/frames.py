@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sartor.data import sounds
 from sartor.data.table import Table, numbered
 from sartor.errors import BadInput
 
@@ -51,8 +52,11 @@ def _from_pandas(frame: Any) -> Table:
 
 
 def _held(name: str, values: list[Any]) -> list[Any]:
-    """A column of pictures that a program made (Pillow's or arrays of bytes) as media; any other as it is."""
+    """A column of pictures (Pillow's or arrays of bytes) or sounds (samples and their rate) that a program made as
+    media; any other as it is."""
     first = next((v for v in values if v is not None), None)
+    if isinstance(first, Mapping) and {"array", "sampling_rate"} <= set(first):
+        return [None if v is None else sounds.recorded(v, f"{name} {i + 1}") for i, v in enumerate(values)]
     made = type(first).__module__.split(".")[0]
     if made != "PIL" and not (made == "numpy" and getattr(first, "ndim", 0) > 1):
         return values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from sartor.data.rows import KINDS
@@ -44,6 +44,12 @@ class Hints:
         """Every column the hints name, the target first."""
         alone = [name for name in (self.target, self.group, self.time) if name is not None]
         return tuple(dict.fromkeys([*alone, *self.text, *self.ignore, *self.kinds]))
+
+
+def called(columns: Collection[str], names: Collection[str]) -> str | None:
+    """The column of one of these names, the first of them first."""
+    known = {column.strip().casefold(): column for column in columns}
+    return next((known[name] for name in names if name in known), None)
 
 
 def refuse_contradictions(hints: Hints) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sartor.data.media import Media, payload
 from sartor.data.rows import Column, Kind
+from sartor.data.sounds import Recorded
 from sartor.data.values import INTEGER, PADDED, TRUTH, in_figures, is_missing
 from sartor.errors import BadInput
 
@@ -76,7 +77,7 @@ def _guess(cells: Cells) -> Guess:
     if isinstance(value, list | tuple):
         return "labels", "lists of labels"
     if isinstance(value, Media):
-        return "image", "arrays of pixels"
+        return ("audio", "samples") if isinstance(value.source, Recorded) else ("image", "arrays of pixels")
     if isinstance(value, bytes | dict):
         return _of_bytes(cells)
     return "date", "dates"
@@ -104,7 +105,9 @@ def _of_bytes(cells: Cells) -> Guess:
         b"MM\0*": "image",
         b"RIFF": "audio",
         b"fLaC": "audio",
+        b"OggS": "audio",
         b"ID3": "audio",
+        b"\xff\xfb": "audio",
     }
     if content:
         kind = next((k for magic, k in known.items() if content.startswith(magic)), None)

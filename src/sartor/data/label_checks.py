@@ -23,7 +23,7 @@ def check(rows: Rows) -> Iterator[Problem]:
     if values is None or name is None:
         return
     yield from _missing(rows, values, name)
-    if rows.schema.kind(name) == "number":
+    if rows.schema.kind(name) in ("number", "text"):
         yield from _constant(values, name)
         return
     if rows.schema.kind(name) == "tags":
@@ -52,7 +52,7 @@ def of_part(train: Rows, part: Rows, name: str) -> Iterator[Problem]:
     yield from _missing(part, values, target)
     if train.schema.kind(target) == "tags":
         yield from tag_checks.of_part(train, part, values)
-    elif train.schema.kind(target) != "number":
+    elif train.schema.kind(target) not in ("number", "text"):
         known = set(train.schema.labels) or set(_each_label(train.targets() or ()))
         yield from _unknown(part, values, known, "the training part")
 
@@ -88,9 +88,10 @@ def _apart(one: Any, other: Any) -> tuple[str, str]:
 
 
 def classes_of(rows: Rows) -> Counter[str]:
-    """Label -> how many rows have it, or how many spans are of that type; empty where a number is predicted."""
+    """Label -> how many rows have it, or how many spans are of that type; empty where a number or a text is
+    predicted."""
     values, target = rows.targets(), rows.schema.target
-    if values is None or target is None or rows.schema.kind(target) == "number":
+    if values is None or target is None or rows.schema.kind(target) in ("number", "text"):
         return Counter()
     return tagging.counted(values) if rows.schema.kind(target) == "tags" else Counter(map(str, _each_label(values)))
 

@@ -1,20 +1,31 @@
-"""What is wrong with the images of a table: those that cannot be read, and sizes that differ by much."""
+"""What is wrong with the images and sounds of a table: what cannot be read, sizes that differ by much, silence."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
-from sartor.data import pictures
+from sartor.data import pictures, sounds
 from sartor.data.media import Media, shown
 from sartor.data.pictures import Seen
 from sartor.data.problem import Problem, places, rows_of
 from sartor.data.rows import Kind, Rows
+from sartor.data.sounds import Heard
 from sartor.errors import BadInput
 
-LOOKS: dict[Kind, Callable[[Media], Seen]] = {"image": pictures.look}
-"""Kind -> what looks at one of its media, to the last byte."""
+
+class Look(Protocol):
+    """What a look at one medium found."""
+
+    @property
+    def problem(self) -> BadInput | None:
+        """What is wrong with it."""
+
+
+LOOKS: dict[Kind, Callable[[Sequence[Media]], Iterable[Look]]] = {"image": pictures.looks, "audio": sounds.looks}
+"""Kind -> what looks at each of its media, to the last byte."""
 FAR = 64.0
 """How many times as large as the smallest an image is when somebody should know."""
 
@@ -29,6 +40,7 @@ def check(rows: Rows) -> Iterator[Problem]:
         seen = _looked(rows, name, kind)
         yield from _unreadable(rows, seen)
         yield from _sizes(rows, name, seen)
+        yield from _silence(rows, name, seen)
 
 
 def sifted(rows: Rows, most: int) -> Rows:
@@ -46,13 +58,13 @@ def _columns(rows: Rows) -> list[tuple[str, Kind]]:
     return [(name, rows.schema.kind(name)) for name in rows.schema.inputs if rows.schema.kind(name) in LOOKS]
 
 
-def _looked(rows: Rows, name: str, kind: Kind) -> dict[int, Seen]:
+def _looked(rows: Rows, name: str, kind: Kind) -> dict[int, Look]:
     """Position -> what a look at it found, where the cell is not empty."""
     there = {i: m for i, m in enumerate(rows.column(name)) if m is not None}
-    return dict(zip(there, pictures.each(list(there.values()), LOOKS[kind]), strict=True))
+    return dict(zip(there, LOOKS[kind](list(there.values())), strict=True))
 
 
-def _unreadable(rows: Rows, seen: dict[int, Seen]) -> Iterator[Problem]:
+def _unreadable(rows: Rows, seen: Mapping[int, Look]) -> Iterator[Problem]:
     found: dict[str, list[int]] = defaultdict(list)
     first: dict[str, BadInput] = {}
     for i, s in seen.items():
@@ -65,8 +77,16 @@ def _unreadable(rows: Rows, seen: dict[int, Seen]) -> Iterator[Problem]:
         yield Problem(code, "error", message, fix, len(where), places(rows, where))
 
 
-def _sizes(rows: Rows, name: str, seen: dict[int, Seen]) -> Iterator[Problem]:
-    sizes = {i: (s.width, s.height) for i, s in seen.items() if s.width}
+def _silence(rows: Rows, name: str, seen: Mapping[int, Look]) -> Iterator[Problem]:
+    silent = [i for i, s in seen.items() if isinstance(s, Heard) and s.silent]
+    if silent:
+        said = f"nothing is to be heard in '{name}' of {rows_of(len(silent))}: every sample is the same"
+        fix = "leave such rows out, unless silence is what they are to say"
+        yield Problem("AUD_SILENT", "warning", said, fix, len(silent), places(rows, silent))
+
+
+def _sizes(rows: Rows, name: str, seen: Mapping[int, Look]) -> Iterator[Problem]:
+    sizes = {i: (s.width, s.height) for i, s in seen.items() if isinstance(s, Seen) and s.width}
     if not sizes:
         return
     least, most = (choose(sizes, key=lambda i: sizes[i][0] * sizes[i][1]) for choose in (min, max))

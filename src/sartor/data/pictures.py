@@ -7,13 +7,12 @@ photograph (EXIF) is set upright.
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sartor.data import media as reading
 from sartor.data.media import Media, shown
 from sartor.errors import BadEnvironment, BadInput, one_line
 
@@ -26,8 +25,6 @@ MOST_PIXELS = 64_000_000
 SHOWN = "JPEG, PNG, GIF, BMP, WebP or TIFF"
 DEEP = {"I;16": 256.0, "I;16L": 256.0, "I;16B": 256.0, "I": 256.0}
 """Modes of more than 8 bits a channel -> what brings their values down to 8."""
-CHUNK = 256
-"""Images decoded between two looks at the clock and at signals."""
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -70,19 +67,20 @@ def decoded(content: bytes, name: str) -> Image:
 
 def look(media: Media) -> Seen:
     """Whether the image can be read, to its last pixel; the answer is remembered, and the content's hash with it."""
-    if "seen" not in media.memo:
-        media.memo["seen"] = _looked(media)
-    found: Seen = media.memo["seen"]
-    return found
+    return media.remembered("seen", _looked)
+
+
+def looks(media: Sequence[Media]) -> Iterable[Seen]:
+    """A look at each."""
+    return each(media, look)
 
 
 def each(values: Sequence[T], make: Callable[[T], U]) -> Iterable[U]:
-    """`make` of every value in order, on as many threads as there are processors: Pillow decodes without the lock."""
+    """`make` of every value in order, on several threads, where Pillow is installed."""
     pillow()
-    with warnings.catch_warnings(), ThreadPoolExecutor(_threads()) as pool:
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Image size", Warning)  # a size is judged here, by `MOST_PIXELS`
-        for start in range(0, len(values), CHUNK):
-            yield from pool.map(make, values[start : start + CHUNK])
+        yield from reading.each(values, make)
 
 
 def pillow() -> Any:
@@ -93,10 +91,6 @@ def pillow() -> Any:
         fix = 'pip install "sartor[images]"'
         raise BadEnvironment("PILLOW_MISSING", "images are read by Pillow, which is not installed", fix=fix) from None
     return PIL.Image
-
-
-def _threads() -> int:
-    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def _looked(media: Media) -> Seen:

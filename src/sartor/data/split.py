@@ -135,6 +135,8 @@ def _strata(rows: Rows) -> tuple[Integers, str]:
     values, target = rows.targets(), rows.schema.target
     if values is None or target is None:
         return np.zeros(len(rows), dtype=np.int64), "at random"
+    if rows.schema.kind(target) == "text":
+        return np.zeros(len(rows), dtype=np.int64), "at random"
     if rows.schema.kind(target) == "number":
         numbers = np.asarray([np.nan if v is None else v for v in values], dtype=np.float64)
         edges = np.unique(np.nanquantile(numbers, np.linspace(0, 1, BINS + 1)[1:-1]))

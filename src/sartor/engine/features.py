@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,12 +28,18 @@ def features(body: Body, examples: Batch, precision: str = "fp32") -> Tensor:
     return examples.restored(torch.cat(list(_passes(body, body, examples, precision))), _order(examples))
 
 
-def outputs(net: Network, examples: Batch, precision: str = "fp32", learned: Mapping[str, Tensor] = {}) -> Tensor:
+def outputs(
+    net: Network,
+    examples: Batch,
+    precision: str = "fp32",
+    learned: Mapping[str, Tensor] = {},
+    say: Callable[[Any, Batch], Tensor] | None = None,
+) -> Tensor:
     """(U, C) what the network says, dropout off; with the weights `learned` in place of its own, those of the body in
-    32 bits."""
+    32 bits. `say`: what is kept of each pass, as in `Task.say`."""
     module = Lent(net, learned) if learned else net
     inside = any(name.startswith("body.") for name in learned)
-    passes = _passes(module, net.body, examples, "fp32" if inside else precision)
+    passes = _passes(module, net.body, examples, "fp32" if inside else precision, say=say)
     return examples.restored(torch.cat(list(passes)), _order(examples))
 
 
@@ -73,16 +80,29 @@ def cuts(examples: Batch) -> list[Tensor]:
     return list(_by_length(examples))
 
 
-def _passes(module: nn.Module, body: Body, examples: Batch, precision: str, *asked: str) -> Iterator[Tensor]:
+def _passes(
+    module: nn.Module,
+    body: Body,
+    examples: Batch,
+    precision: str,
+    *asked: str,
+    say: Callable[[Any, Batch], Tensor] | None = None,
+) -> Iterator[Tensor]:
     training = module.training
     module.eval()
     mode = running(Operators(body, precision), precision)
     try:
         for places in _by_length(examples):
             with torch.no_grad(), mode():
-                yield _within_memory(lambda some: module(examples.take(some), *asked).float().cpu(), places)
+                yield _within_memory(lambda some: _said(module, examples.take(some), asked, say).float().cpu(), places)
     finally:
         module.train(training)
+
+
+def _said(module: nn.Module, part: Batch, asked: tuple[str, ...], say: Callable[[Any, Batch], Tensor] | None) -> Tensor:
+    """What is kept of one pass."""
+    found: Tensor = module(part, *asked) if say is None else say(module, part)
+    return found
 
 
 def _within_memory(answer: Callable[[Tensor], Tensor], places: Tensor) -> Tensor:

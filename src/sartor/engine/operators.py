@@ -5,7 +5,7 @@ A mode that stands in for some of torch's functions while a pass runs, and chang
     linear      products in bf16 on the processor's matrix units; the 32-bit weights are cast once per update, frozen
                 ones once per run and laid out the way the units read them. In 32 bits, without a graph: by whichever
                 library is fast on this processor
-    conv2d      in bf16 like the products, the gradient of its weights too
+    conv1d, 2d  in bf16 like the products, the gradient of its weights too
     layer_norm  sums in 32 bits, its result in bf16, so that no layer casts again what it reads
     dropout     masks at the price of their random bits (pretrained/chance.py)
     embedding   the gradient of a large table only for the rows that were read
@@ -107,6 +107,13 @@ class Operators(TorchFunctionMode):
         narrow = None if bias is None else bias.to(HALF)
         return functional.conv2d(x.to(HALF), weight.to(HALF), narrow, *rest, **more)
 
+    def conv1d(self, x: Tensor, weight: Tensor, bias: Tensor | None = None, *rest: Any, **more: Any) -> Any:
+        made = x.dtype == HALF and weight.dtype != HALF  # anew for every pass, as weight norm does
+        if not self.half or not (made or id(weight) in self.mine):
+            return NotImplemented
+        narrow = None if bias is None else bias.to(HALF)
+        return functional.conv1d(x.to(HALF), weight.to(HALF), narrow, *rest, **more)
+
     def dropout(self, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
         if not training or p == 0.0:
             return x
@@ -151,6 +158,7 @@ class Operators(TorchFunctionMode):
 STAND_INS: dict[Any, Callable[..., Any]] = {
     functional.linear: Operators.linear,
     adapted: Operators.adapted,
+    functional.conv1d: Operators.conv1d,
     functional.conv2d: Operators.conv2d,
     functional.layer_norm: Operators.layer_norm,
     functional.dropout: Operators.dropout,

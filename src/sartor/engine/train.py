@@ -191,7 +191,8 @@ def look(run: Run, held: Batch, rows: Rows) -> Look:
     def answer(asked: Rows) -> Predictions:
         batch = whole if asked is rows else recipe.task.encode(asked, run.net.body)
         learned = recipe.objective.adapted(run.net, recipe.task, batch)
-        said = join().answers(batch, cuts(batch), lambda part: outputs(run.net, part, precision, learned))
+        say = recipe.task.say
+        said = join().answers(batch, cuts(batch), lambda part: outputs(run.net, part, precision, learned, say))
         return recipe.task.answer(said, asked)
 
     with headed(run), asking(run.net, recipe, lambda: whole, precision):

@@ -142,7 +142,7 @@ def _same_end(again: Run, first: Run) -> Plan:
 
 def _validated(ground: Ground, run: Run) -> tuple[Predictions, Scores]:
     base = ground.base(run.recipe)
-    said = outputs(run.net, base.validation)
+    said = outputs(run.net, base.validation, say=ground.task.say)
     predictions = ground.task.answer(said, ground.split.validation)
     return predictions, ground.task.score(predictions, ground.split.validation)
 

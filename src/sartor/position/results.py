@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sartor.batch import Batch
 from sartor.data.label_checks import classes_of
 from sartor.data.rows import Rows
 from sartor.position.course import Log
@@ -100,7 +101,7 @@ def data_facts(ground: Ground) -> dict[str, Any]:
     parts = {"train": split.train, "validation": split.validation, "test": split.test}
     labels = sum((classes_of(rows) for rows in parts.values()), Counter[str]())
     spans = schema.target is not None and schema.kind(schema.target) == "tags"
-    read = [b.train.lengths for b in ground.bases.values() if b.train.sequences]
+    read = [b.train.lengths for b in ground.bases.values() if _of_words(b.train)]
     cut = [float((lengths >= lengths.max()).float().mean()) for lengths in read]
     return {
         "source": split.train.source,
@@ -116,6 +117,11 @@ def data_facts(ground: Ground) -> dict[str, Any]:
         "longest_tokens": max((int(lengths.max()) for lengths in read), default=None),
         "truncated_share": max(cut, default=None),
     }
+
+
+def _of_words(batch: Batch) -> bool:
+    """Whether rows are sequences of words, which an encoder cuts at its length."""
+    return any(not values.is_floating_point() for values in batch.sequences.values())
 
 
 def rungs(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

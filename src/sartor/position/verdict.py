@@ -105,7 +105,8 @@ def interval_of(task: Task, said: Predictions, scores: Scores, rows: Rows, metri
         return dataclasses.replace(found, low=max(0.0, found.low)) if metric in LOWER_IS_BETTER else found
     if set(np.unique(items)) <= {0.0, 1.0}:
         return proportion(int(items.sum()), len(items))
-    return mean_interval(items, seed=seed)
+    found = mean_interval(items, seed=seed)
+    return dataclasses.replace(found, low=max(0.0, found.low)) if metric in LOWER_IS_BETTER else found
 
 
 def cost_triples(entry: Entry) -> dict[str, Cost]:

@@ -70,7 +70,8 @@ def _result(task: str, source: str, results: Sequence[dict[str, Any]]) -> dict[s
 def _pipeline(info: Info, tag: str) -> str:
     """What transformers calls a pipeline of such models: the name is by what the model reads."""
     reads = _reads(info)
-    kind = "image-" if reads == {"image"} else "tabular-" if reads and reads <= set(CELLS) else "text-"
+    kind = f"{next(iter(reads))}-" if reads in ({"image"}, {"audio"}) else "text-"
+    kind = "tabular-" if reads and reads <= set(CELLS) else kind
     return tag.replace("text-", kind)
 
 

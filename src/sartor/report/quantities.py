@@ -84,6 +84,8 @@ _METRICS = (
     Quantity("ks", "Kolmogorov-Smirnov gap", "KS", "%", 100),
     Quantity("gini", "Gini coefficient", "Gini", "%", 100),
     Quantity("exact_match", "Exact match", "Exact", "%", 100),
+    Quantity("wer", "Word error rate", "WER", "%", 100),
+    Quantity("cer", "Character error rate", "CER", "%", 100),
     Quantity("log_loss", "Log-loss", "Log-loss"),
     Quantity("mean_loss", "Mean loss of the tasks", "Mean loss"),
     Quantity("brier", "Brier score", "Brier"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from sartor.report.quantities import NOT_MEASURED, Spread, count, finite, number
 Values = dict[str, Any]
 
 _WARNINGS, _WRONG = 40, 50
+_PLAYED = re.compile(r"data:audio/[a-z]+;base64,[A-Za-z0-9+/]+=*")
 _NEAR, _STRETCH = 12, 120
 """Tokens shown on both sides of spans that differ, and at most altogether."""
 _ANSWERS = "answers {value} of the test rows correctly"
@@ -137,7 +139,8 @@ def wrong(result: Result) -> list[Values]:
     for row in ((result.get("pick") or {}).get("wrong") or [])[:_WRONG]:
         probability = finite(row.get("probability"))
         values: Values = {key: _answer(row.get(key)) for key in ("text", "label", "prediction")}
-        values["residual"] = _residual(row)
+        values["residual"] = shown(row.get("off") or "") or _residual(row)
+        values["sound"] = _sound(row)
         values["marked"] = _marked(row)
         values["probability"] = "" if probability is None else f"{probability:.3f}"
         made.append(values | {"row": count(row.get("row")), "line": count(row.get("line"))})
@@ -188,6 +191,12 @@ def _runs(tokens: Sequence[str], spans: Sequence[Any], first: int, last: int) ->
 
 def _answer(value: object) -> str:
     return number(value, 3).rstrip("0").rstrip(".") if isinstance(value, float) else shown(value)
+
+
+def _sound(row: Mapping[str, Any]) -> str:
+    """The address that carries a row's sound; nothing else is played."""
+    address = str(row.get("sound") or "")
+    return address if _PLAYED.fullmatch(address) else ""
 
 
 def _residual(row: Mapping[str, Any]) -> str:

@@ -159,7 +159,7 @@ def policy(script: str) -> str:
     """The page's content security policy: nothing is loaded, and only this script runs."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
-        f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'; "
+        f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'; media-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
 

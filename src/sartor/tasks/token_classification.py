@@ -16,7 +16,7 @@ import numpy as np
 from sartor.classical.chain import legal
 from sartor.classical.tagging import Tagging, counts_of, f1, precision, recall
 from sartor.data import tokens as wording
-from sartor.data.hints import Hints
+from sartor.data.hints import Hints, called
 from sartor.data.inputs import inputs
 from sartor.data.tags import OUTSIDE, counted, part_of
 from sartor.errors import BadInput
@@ -44,21 +44,21 @@ class _Tagged(Reading):
     """A column of tokens and one of tags, under the names that the field gives them."""
 
     def claims(self, columns: Collection[str], hints: Hints) -> bool:
-        tags = _named(columns, wording.TAGS)
-        tokens = hints.text[0] if hints.text else _named(columns, wording.TOKENS)
+        tags = called(columns, wording.TAGS)
+        tokens = hints.text[0] if hints.text else called(columns, wording.TOKENS)
         unlike = hints.target is not None and hints.target != tags
         return bool(tags and tokens) and not unlike and hints.kinds.get(str(tags), "tags") == "tags"
 
     def hinted(self, columns: Collection[str], hints: Hints) -> Hints:
-        tokens = hints.text[0] if hints.text else _named(columns, wording.TOKENS)
+        tokens = hints.text[0] if hints.text else called(columns, wording.TOKENS)
         if tokens is None:
             fix = f"name it with --text, or call it '{wording.TOKENS[0]}'"
             raise BadInput("NO_TOKENS", f"no column of tokens is among: {', '.join(columns)}", fix=fix)
-        target = hints.target or _named(columns, (*wording.TAGS, "labels"))
+        target = hints.target or called(columns, (*wording.TAGS, "labels"))
         kinds = {tokens: "tokens", **({target: "tags"} if target else {})}
         reasons = {tokens: "a list of tokens in every row", str(target): "a tag for each token"}
         reasons = {name: why for name, why in reasons.items() if name not in hints.kinds}
-        group = hints.group or _named(columns, ("document", "doc_id", "document_id"))
+        group = hints.group or called(columns, ("document", "doc_id", "document_id"))
         kinds |= hints.kinds
         return replace(hints, target=target, text=(tokens,), kinds=kinds, reasons=reasons, group=group)
 
@@ -239,12 +239,6 @@ def _by_row(each: Floats, predictions: Predictions) -> Floats:
     assert predictions.offsets is not None
     sums = np.diff(np.append(0.0, np.cumsum(each))[predictions.offsets])
     return np.asarray(sums * len(sums) / max(1, len(each)))
-
-
-def _named(columns: Collection[str], names: Collection[str]) -> str | None:
-    """The column of one of these names, the first of them first."""
-    known = {column.strip().casefold(): column for column in columns}
-    return next((known[name] for name in names if name in known), None)
 
 
 def _lengths(batch: Batch) -> Tensor:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sartor.bundle import Bundle
     from sartor.saving import Form
 
-USUAL = {"text": "minilm", "image": "convnet", "items": "items", **dict.fromkeys(CELLS, "columns")}
+USUAL = {"text": "minilm", "image": "convnet", "audio": "speech", "items": "items", **dict.fromkeys(CELLS, "columns")}
 """Kind of input -> the backbone that is taken where none is named."""
 
 
@@ -85,7 +85,7 @@ def finetune(
 
     Processes that torchrun or `accelerate launch` started train together; the first writes, all return its result.
     Without a `backbone` the kind of the inputs decides: the packaged encoder for texts, networks drawn anew for images,
-    for the columns of a table and for what users did.
+    for sounds, for the columns of a table and for what users did.
     `resume` goes on from the last checkpoint that a run of the same recipe kept in `out`, and ends with the same bits
     as a run that nothing stopped. One is kept at every look, every half minute, and when the run is interrupted.
     Raises `BadInput` before anything is written; an interrupted run raises `Interrupted`.
