@@ -1,7 +1,7 @@
 """Image networks beside what pixels alone give: the same rows, parts and scores for all of them.
 
 Parts are cut from the training file, or the given one is the test part; networks choose their best weights by the
-validation part, and what has a threshold takes it from there.
+validation part, and what has a threshold takes it from there. Where boxes are found, the scores are COCO's.
 """
 
 from __future__ import annotations
@@ -29,12 +29,19 @@ from sartor.predictions import Predictions
 def measure(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Every baseline and every network on the parts of one data set."""
     data = str(shared(asked["data"]))
-    test = f"{data}:{asked['test']}" if "test" in asked else None
+    test = _part(data, asked.get("test"))
     opening = open_data(data, Hints(), None, None, test, 0)
     found = [_baseline(opening, name) for name in asked["baselines"]]
     for seed in asked["seeds"]:
         found.append(_network(opening, data, test, asked, seed))
     return {"parts": opening.split.sizes(), "how": opening.split.how, "candidates": found}
+
+
+def _part(data: str, named: str | None) -> str | None:
+    """A test part: another file of the shared folder, or a part of the same file."""
+    if named is None:
+        return None
+    return str(shared(named)) if "/" in named else f"{data}:{named}"
 
 
 def _baseline(opening: Opening, name: str) -> dict[str, Any]:
@@ -97,7 +104,7 @@ def _rounded(value: Any) -> Any:
     return [_rounded(inner) for inner in value] if isinstance(value, list) else value
 
 
-METRICS = ("accuracy", "auc", "log_loss", "calibration_error")
+METRICS = ("accuracy", "auc", "log_loss", "calibration_error", "map", "ap50", "ap75")
 
 
 def table(found: Mapping[str, Any]) -> str:

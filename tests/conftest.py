@@ -94,3 +94,19 @@ def tiny_bundle(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 def _state(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
+
+
+@pytest.fixture(scope="session")
+def tiny_yolos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a random YOLOS: 2 layers, width 32, 7 queries."""
+    import tiny_models
+
+    return tiny_models.yolos(tmp_path_factory.mktemp("models") / "yolos")
+
+
+@pytest.fixture(scope="session")
+def tiny_detr(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a random DETR with its own trunk: width 32, 6 queries."""
+    import tiny_models
+
+    return tiny_models.detr(tmp_path_factory.mktemp("models") / "detr")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from sartor.data.boxes import Box
 from sartor.data.media import Held, Media
 from sartor.data.rows import Column, Kind, Rows, Schema
 
@@ -71,9 +72,6 @@ def shaded(count: int = 60, seed: int = 0) -> Rows:
     return rows_of(images, [1000 + 20 * float(v) for v in light], "number")
 
 
-PICTURED = {"pictures, one label": pictured, "pictures, several labels": tinted, "pictures, a number": shaded}
-
-
 def by_class(folder: Path, count: int = 12, seed: int = 0) -> Path:
     """`folder/SHAPE/0.png` and so on, `count` of each shape."""
     draw = np.random.default_rng(seed)
@@ -82,3 +80,55 @@ def by_class(folder: Path, count: int = 12, seed: int = 0) -> Path:
         for i in range(count):
             picture(shape, draw).save(folder / shape / f"{i}.png")
     return folder
+
+
+def boxed(count: int = 40, seed: int = 0, size: int = 64) -> Rows:
+    """Images of none, one or two shapes that lie apart, each with its box and its name."""
+    draw = np.random.default_rng(seed)
+    images, objects = [], []
+    for i in range(count):
+        ground = Image.fromarray(draw.integers(0, 60, (size, size, 3)).astype(np.uint8))
+        boxes = []
+        for k in range(0 if i == 1 else int(draw.integers(1, 3))):
+            label = SHAPES[int(draw.integers(len(SHAPES)))]
+            side = int(draw.integers(16, 28))
+            left, top = int(draw.integers(0, size // 2 - side + 1)) + k * size // 2, int(draw.integers(0, size - side))
+            ground.paste(_filling(label, side, draw), (left, top))
+            boxes.append(Box(label, float(left), float(top), float(left + side), float(top + side)))
+        images.append(ground)
+        objects.append(boxes)
+    held = [Media(f"{i}.png", Held(encoded(image))) for i, image in enumerate(images)]
+    schema = Schema((Column("image", "image", "given"), Column("objects", "boxes", "given")), "objects", ("image",))
+    numbers = np.arange(count)
+    return Rows(schema, {"image": held, "objects": objects}, numbers + 7, numbers + 8, "sample")
+
+
+def _filling(label: str, side: int, draw: np.random.Generator) -> Image.Image:
+    """A patch that a shape fills from border to border, each in a colour of its own."""
+    y, x = np.mgrid[:side, :side]
+    inside = {
+        "disc": (y - side / 2) ** 2 + (x - side / 2) ** 2 < side**2 / 4,
+        "bar": (y + x) >= 0,
+        "frame": ~((y > 3) & (y < side - 4) & (x > 3) & (x < side - 4)),
+    }[label]
+    patch = draw.integers(0, 60, (side, side, 3))
+    patch[inside] = np.array({"disc": (230, 60, 60), "bar": (60, 230, 60), "frame": (80, 80, 240)}[label])
+    return Image.fromarray(patch.astype(np.uint8))
+
+
+def write_boxed(folder: Path, rows: Rows) -> list[dict[str, Any]]:
+    """The images below `folder`, and what a JSONL file says of each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    said = []
+    for media, boxes in zip(rows.columns["image"], rows.columns["objects"], strict=True):
+        (folder / media.name).write_bytes(media.read())
+        said.append({"image": media.name, "objects": [{"label": b.label, "box": list(b[1:5])} for b in boxes]})
+    return said
+
+
+PICTURED = {
+    "pictures, one label": pictured,
+    "pictures, several labels": tinted,
+    "pictures, a number": shaded,
+    "pictures, boxes": boxed,
+}

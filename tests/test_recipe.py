@@ -103,3 +103,15 @@ def test_an_unknown_setting_is_answered_with_the_nearest() -> None:
         "error[PART_SETTING]: plan has no setting 'learning_rat'. Fix: did you mean 'learning_rate'? Known: "
     )
     assert set(Plan.known()) >= {"learning_rate", "seed", "precision"}
+
+
+def test_a_backbone_that_does_not_give_what_the_head_reads_is_refused() -> None:
+    from sartor.tasks.object_detection import ObjectDetection
+
+    made: Any = {shelf: part(f"{shelf}s", n) for shelf, n in (("backbone", "convnet"), ("method", "full"))}
+    with pytest.raises(BadInput) as raised:
+        Recipe(task=ObjectDetection(), objective=part("objectives", "supervised"), **made).settled()
+    said = (
+        "error[BACKBONE_LAYOUT]: object_detection reads one vector for each of a row's boxes, and convnet gives none. "
+    )
+    assert str(raised.value) == said + "Fix: use a backbone that does: detector."

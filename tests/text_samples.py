@@ -13,6 +13,7 @@ from sartor.task import Task
 from sartor.tasks.classification import Classification
 from sartor.tasks.multitask import Multitask
 from sartor.tasks.next_item import NextItem
+from sartor.tasks.object_detection import ObjectDetection
 from sartor.tasks.regression import Regression
 from sartor.tasks.token_classification import TokenClassification
 
@@ -139,7 +140,7 @@ KINDS = {
 def task_of(rows: Rows, **settings: Any) -> Task:
     if rows.schema.members:
         return Multitask().learn(rows)
-    known = {"number": Regression, "tags": TokenClassification, "items": NextItem}
+    known = {"number": Regression, "tags": TokenClassification, "items": NextItem, "boxes": ObjectDetection}
     made: Any = known.get(rows.schema.kind(str(rows.schema.target)), Classification)
     return made(**settings).learn(rows)
 

@@ -112,3 +112,35 @@ def peft_puts_prefixes_into_bert() -> bool:
     from transformers import BertModel
 
     return "past_key_values" in inspect.signature(BertModel.forward).parameters
+
+
+def yolos(folder: Path) -> Path:
+    """A vision transformer of two layers with seven detection tokens."""
+    from transformers import YolosConfig, YolosForObjectDetection
+
+    sizes = _sizes("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    shape = {"image_size": [64, 64], "patch_size": 16, "num_detection_tokens": 7}
+    return _detector(folder, YolosForObjectDetection, YolosConfig(**sizes, **shape, num_labels=3))
+
+
+def detr(folder: Path) -> Path:
+    """A trunk of convolutions, one layer that encodes and two that decode six queries."""
+    from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig
+
+    widths = {"embedding_size": 16, "hidden_sizes": [16, 32, 32, 32], "depths": [1, 1, 1, 1]}
+    trunk = ResNetConfig(layer_type="basic", out_features=["stage4"], **widths)
+    layers = {"encoder_layers": 1, "decoder_layers": 2, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    inside = {"d_model": WIDTH, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "num_queries": 6}
+    none = {"use_timm_backbone": False, "use_pretrained_backbone": False, "backbone": None}
+    config = DetrConfig(backbone_config=trunk, num_labels=3, **layers, **inside, **none)
+    return _detector(folder, DetrForObjectDetection, config)
+
+
+def _detector(folder: Path, kind: Any, config: Any) -> Path:
+    """Of images of 64 x 64 pixels."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        kind(config).save_pretrained(folder)
+    said = {"image_processor_type": "YolosImageProcessor", "size": {"height": 64, "width": 64}}
+    (folder / "preprocessor_config.json").write_text(json.dumps(said), "utf-8")
+    return folder

@@ -34,6 +34,11 @@ class Batch:
         return len(self.rows)
 
     @property
+    def answered(self) -> bool:
+        """Whether it says what is to be learned: by targets, or by boxes, of which a row has as many as it has."""
+        return self.targets is not None or "boxes" in self.dense
+
+    @property
     def lengths(self) -> Tensor:
         """(N,) real tokens in each row."""
         return self.offsets[1:] - self.offsets[:-1]

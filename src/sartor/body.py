@@ -95,6 +95,11 @@ class Body(nn.Module):
         """(S, D) what block `depth` reads, without what comes after; `batch.behind(depth, it)` goes on from there."""
         raise NotImplementedError(f"{type(self).__name__} cannot be left between its blocks")
 
+    def finder(self, classes: int) -> nn.Module:
+        """The head that says boxes of so many classes in what `forward` gives of an image, (U, D) -> (U, C + 7) or
+        (U, C + 8) as engine/boxes.py reads them; a body of the layout "boxes" has one."""
+        raise NotImplementedError(f"{type(self).__name__} finds no boxes")
+
     def counterpart(self) -> Counterpart | None:
         """Where its tensors are in plain transformers; None where no such model computes what it does."""
         return None

@@ -31,6 +31,7 @@ class Predictions:
     offsets        (N + 1,) where each row's probabilities begin, for a task that answers every token or frame of a row:
                    there are (U, C) of them, and a value is a tuple of labels, one for each token, or the text that is
                    made of the frames; None: one for each row
+    boxes          (U, 4) where each of a row's answers is in its image: left, top, right, bottom, in pixels
     """
 
     rows: Integers
@@ -38,6 +39,7 @@ class Predictions:
     labels: tuple[str, ...] = ()
     probabilities: Floats | None = None
     offsets: Integers | None = None
+    boxes: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -58,11 +60,10 @@ class Predictions:
     def _tokens(self, where: Integers) -> Predictions:
         assert self.offsets is not None
         ends = np.append(0, np.cumsum(np.diff(self.offsets)[where]))
-        chosen = self.probabilities
-        if chosen is not None:
-            places = [np.arange(self.offsets[i], self.offsets[i + 1]) for i in where]
-            chosen = chosen[np.concatenate(places)] if places else chosen[:0]
-        return Predictions(self.rows[where], self.values[where], self.labels, chosen, ends)
+        places = [np.arange(self.offsets[i], self.offsets[i + 1]) for i in where]
+        each = np.concatenate(places) if places else np.zeros(0, dtype=np.int64)
+        chosen, boxes = (None if a is None else a[each] for a in (self.probabilities, self.boxes))
+        return Predictions(self.rows[where], self.values[where], self.labels, chosen, ends, boxes)
 
     def save(self, path: Path) -> None:
         """Write Parquet: `row`, `prediction`, and one `probability` list per row."""
@@ -77,6 +78,9 @@ class Predictions:
             each = pa.list_(pa.float64())
             kind = each if self.offsets is None else pa.list_(each)
             columns["probability"] = pa.array(self._listed(self.probabilities), type=kind)
+        if self.boxes is not None and self.offsets is not None:
+            places = [part.tolist() for part in np.split(self.boxes.astype(np.float64), self.offsets[1:-1])]
+            columns["box"] = pa.array(places, type=pa.list_(pa.list_(pa.float64())))
         about = {"labels": _join(self.labels), "mixed": _join(mixed)}
         table = pa.table(columns).replace_schema_metadata(about)
         pq.write_table(table, path)
@@ -101,7 +105,10 @@ class Predictions:
         values = np.empty(len(answers), dtype=np.float64 if numbers else object)
         values[:] = answers if numbers else [tuple(a) if isinstance(a, list) else a for a in answers]
         found, ends = _arrays(table.column("probability") if "probability" in table.column_names else None, labels)
-        return cls(table.column("row").to_numpy().astype(np.int64), values, labels, found, ends)
+        boxes = None
+        if "box" in table.column_names:
+            boxes = np.asarray([b for row in table.column("box").to_pylist() for b in row], np.float64).reshape(-1, 4)
+        return cls(table.column("row").to_numpy().astype(np.int64), values, labels, found, ends, boxes)
 
 
 @dataclass(frozen=True)
@@ -127,8 +134,10 @@ class Scores:
 
     @property
     def evidence(self) -> str:
-        """The metric with the least noise per row: the likelihood where there is one."""
-        return "log_loss" if "log_loss" in self.items else self.headline
+        """The metric with the least noise per row: the likelihood where there is one, else the headline, where it is a
+        mean over rows."""
+        known = [name for name in ("log_loss", self.headline) if name in self.items]
+        return next(iter(known or self.items), self.headline)
 
     @property
     def losses(self) -> Floats:

@@ -131,12 +131,10 @@ class Recipe:
         wanted = self.task.layout
         if wanted in self.backbone.layouts:
             return
-        kinds: dict[str, Any] = {name: parts.part_class("backbones", name) for name in parts.names("backbones")}
-        able = [n for n, kind in kinds.items() if isinstance(kind.layouts, frozenset) and wanted in kind.layouts]
-        said = f"{self.task.name} reads one vector for each of a row's {wanted}, and {self.backbone.name} gives none"
-        said = (
-            said if wanted != "row" else f"{self.task.name} reads one vector a row, and {self.backbone.name} gives none"
-        )
+        shelf = {name: parts.part_class("backbones", name) for name in parts.names("backbones")}
+        able = [name for name, kind in shelf.items() if wanted in (_stated(kind) or ())]
+        reads = "one vector a row" if wanted == "row" else f"one vector for each of a row's {wanted}"
+        said = f"{self.task.name} reads {reads}, and {self.backbone.name} gives none"
         raise BadInput("BACKBONE_LAYOUT", said, fix=f"use a backbone that does: {', '.join(able) or 'none is here'}")
 
     def view(self) -> str:
@@ -171,6 +169,12 @@ class Recipe:
     def fingerprint(self) -> str:
         """sha256 over everything that decides the run."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+
+def _stated(kind: type) -> frozenset[str] | None:
+    """The layouts that every backbone of a class has; None where that depends on its settings."""
+    found = vars(kind).get("layouts", Backbone.layouts)
+    return found if isinstance(found, frozenset) else None
 
 
 def plan_from(given: dict[str, Any]) -> Plan:

@@ -35,8 +35,8 @@ class Task(Part):
 
     shelf: ClassVar[str] = "tasks"
     layout: ClassVar[str] = "row"
-    """What its head reads: one vector a "row", or one for each of its "tokens" or "frames"; a backbone says which it
-    can be."""
+    """What its head reads: one vector a "row", one for each of its "tokens" or "frames", or many of which each may say
+    one of its "boxes"; a backbone says which it can be."""
     reading: ClassVar[Reading]
     """How its data are recognised, read, checked and parted."""
     members: ClassVar[Members] = Members()

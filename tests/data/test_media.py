@@ -214,7 +214,7 @@ def test_as_many_bad_rows_as_allowed_are_left_out_and_counted(tmp_path: Path) ->
     assert rows.numbers.tolist() == [i for i in range(30) if i not in (3, 7, 11)]
     (said,) = [p for p in check(rows) if p.code == "MEDIA_SKIPPED"]
     assert said.sentence() == (
-        "warning[MEDIA_SKIPPED]: media cannot be read and were left out, as --skip-bad allows: 3 rows "
+        "warning[MEDIA_SKIPPED]: rows that cannot be used were left out, as --skip-bad allows: 3 rows "
         f"({path}:5: the image '3.png' ends too early). Fix: nothing, if so many are too few to matter."
     )
     assert len(read(str(path), Hints(skip_bad=2))) == 30

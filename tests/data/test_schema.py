@@ -194,7 +194,8 @@ CONTRADICTIONS = [
     (
         Hints(kinds={"text": "txt"}),
         "error[KIND_UNKNOWN]: column 'text' is given the kind 'txt'. "
-        "Fix: did you mean 'text'? Known: audio, boolean, category, date, id, image, items, labels, number, tags, "
+        "Fix: did you mean 'text'? Known: audio, boolean, boxes, category, date, id, image, items, labels, number, "
+        "tags, "
         "text, tokens.",
     ),
     (

@@ -510,9 +510,35 @@ def spans() -> Dict:
     return made | {"headline": "f1"}
 
 
+def boxes() -> Dict:
+    """Images with boxes in them, one of them with what no report should hold."""
+    made = position()
+    picture = {"uri": "data:image/jpeg;base64,/9j/4AAQ", "width": 120, "height": 90}
+    wrong = [
+        {"picture": picture, "label": [["cat", 1.0, 2.0, 31.0, 42.0]], "prediction": [["cat", 0.912, 0, 0, 30, 40]]},
+        {"picture": picture | {"uri": "https://example.org/x.jpg"}, "label": [], "prediction": []},
+        {"picture": picture, "label": [[HOSTILE[0], 1, 2, 3, 4]], "prediction": []},
+    ]
+    made["pick"] |= {"confusion": None, "test": {"map": {"value": 0.42, "low": 0.4, "high": 0.45, "n": 90}}}
+    made["pick"]["wrong"] = [
+        row | {"text": f"{k}.jpg", "probability": None, "score": 0.1 * k, "row": k, "line": k + 2}
+        for k, row in enumerate(wrong)
+    ]
+    made["pick"]["by_label"] = [
+        {"label": "cat", "count": 70, "said": 69, "precision": 0.8311, "recall": 0.82, "f1": 0.8255, "ap50": 0.8}
+    ]
+    made["data"] |= {"counted": "boxes", "classes": [{"label": "cat", "rows": 513}], "resolution": None}
+    for c in made["candidates"]:
+        if c["metrics"]:
+            c["metrics"]["map"] = c["metrics"].pop("accuracy")
+            c["intervals"]["map"] = c["intervals"].pop("accuracy", None)
+    return made | {"headline": "map"}
+
+
 ALL = {
     "position": position,
     "spans": spans,
+    "boxes": boxes,
     "many_classes": many_classes,
     "regression": regression,
     "interrupted": interrupted,

@@ -34,7 +34,7 @@ COLUMNS = {
     **{kind: {"cells": CELLS} for kind in CELL_KINDS},
 }
 """Three rows of each kind of column, as `Body.encode` takes them."""
-LAYOUTS = ("row", "tokens", "items", "frames")
+LAYOUTS = ("row", "tokens", "items", "frames", "boxes")
 LEARNED = {"items": lambda: wandering(40), "columns": graded}
 """Rows that a backbone has to have learned from."""
 NEEDS = {"encoder": "path={tiny_encoder}", "bundle": "path={tiny_bundle}"}
@@ -110,7 +110,8 @@ def test_features_have_its_width_and_do_not_depend_on_the_neighbours(body: Any) 
 
 def test_saved_and_reopened_it_says_the_same(backbone: Backbone, layout: str, body: Any, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    net = Network(body, body.heads["classifier"] if layout == "items" else nn.Linear(body.width, 2)).eval()
+    known = {"items": lambda: body.heads["classifier"], "boxes": lambda: body.finder(2)}
+    net = Network(body, known.get(layout, lambda: nn.Linear(body.width, 2))()).eval()
     told = {"num_labels": 2, "id2label": {0: "a", 1: "b"}, "label2id": {"a": 0, "b": 1}}
     net.body.save(tmp_path, net.head, told)
     again = backbone.reopen(tmp_path, layout)

@@ -102,6 +102,10 @@ def test_probabilities_are_possible_and_name_every_label(case: Case) -> None:
     assert said.labels == case.task.labels
     answers = len(case.test) if said.offsets is None else sum(map(len, said.values))
     assert said.probabilities.shape == (answers, len(case.task.labels))
+    if said.boxes is not None:  # a box is of the class that it is said of, and no chance of others is asked for
+        assert said.boxes.shape == (answers, 4)
+        assert ((said.probabilities >= 0) & (said.probabilities <= 1)).all()
+        return
     possible = said.probabilities if said.offsets is None else said.probabilities + 1e-12  # steps may be forbidden
     assert (possible > 0).all()
     assert (said.probabilities < 1).all()

@@ -36,7 +36,9 @@ EPISODIC = {"few_shot"}
 """They have a suite of their own: tests/shelves/test_tasks_in_episodes.py."""
 SPOKEN = {"speech_recognition"}
 """So do tasks whose texts are not aligned with what is read: tests/shelves/test_tasks_on_sounds.py."""
-ROWWISE = [name for name in names("tasks") if name not in EPISODIC | SPOKEN]
+BOXED = {"object_detection"}
+"""Likewise: tests/shelves/test_tasks_in_boxes.py."""
+ROWWISE = [name for name in names("tasks") if name not in EPISODIC | SPOKEN | BOXED]
 OTHERWISE = ("token_classification:crf=true",)
 """Settings that make another task of one."""
 CASES = [

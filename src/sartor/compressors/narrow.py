@@ -63,6 +63,7 @@ class Narrow(Compressor):
         felt = importance(net, recipe, drawn(net, recipe.task, rows), found)
         for passage in found:
             _cut(net, passage, felt[passage.reader], self._left(passage))
+        _refuse_counting(net)
         if examples is not None and said is not None:
             recover(net, recipe, examples, said, self.epochs, self.learning_rate)
         return self
@@ -92,12 +93,25 @@ def _passages(net: Network) -> list[Passage]:
     return found
 
 
+def _refuse_counting(net: Network) -> None:
+    """Raise `BadInput` where the network does not run with fewer heads, since it counts them itself."""
+    import torch
+
+    assert net.body.few is not None
+    try:
+        with torch.no_grad():
+            net.body(net.body.few)
+    except RuntimeError:
+        said = "the network counts its attention heads itself and does not run with fewer"
+        raise BadInput("NARROW_HEADS", said, fix="keep them all: narrow:heads=1; or use prune or quantize") from None
+
+
 def importance(net: Network, recipe: Recipe, examples: Batch, found: list[Passage]) -> dict[str, Tensor]:
     """Reader -> (units,) |Σ x · ∂L/∂x|, the sum over a unit's numbers and the vectors of `AT_ONCE` rows, added up over
     all of them."""
     import torch
 
-    if examples.targets is None:
+    if not examples.answered:
         raise BadInput("NARROW_LABELS", "the rows have no labels to weigh units by", fix="give labelled rows")
     felt = {p.reader: torch.zeros(p.units) for p in found}
     seen: dict[str, Tensor] = {}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sartor.data.boxes import recognised
 from sartor.data.media import Media, payload
 from sartor.data.rows import Column, Kind
 from sartor.data.sounds import Recorded
@@ -74,6 +75,8 @@ def _guess(cells: Cells) -> Guess:
         return _of_numbers(cells, {float(v) for v in cells.distinct})
     if isinstance(value, str):
         return _of_texts(cells)
+    if any(isinstance(v, list | tuple | dict) and recognised(v) for v in cells.sample):
+        return "boxes", "labelled boxes"
     if isinstance(value, list | tuple):
         return "labels", "lists of labels"
     if isinstance(value, Media):

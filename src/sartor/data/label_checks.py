@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
-from sartor.data import tag_checks
+from sartor.data import box_checks, tag_checks
 from sartor.data import tags as tagging
+from sartor.data.boxes import labels_of
 from sartor.data.duplicates import compared
 from sartor.data.problem import Problem, places, quoted, rows_of, short
 from sartor.data.rows import Rows
@@ -29,6 +30,10 @@ def check(rows: Rows) -> Iterator[Problem]:
     if rows.schema.kind(name) == "tags":
         yield from tag_checks.check(rows, values)
         yield from _spelling(tagging.counted(values))
+        return
+    if rows.schema.kind(name) == "boxes":
+        yield from box_checks.check(rows, values)
+        yield from _spelling(Counter(labels_of(values)))
         return
     counts = Counter(_each_label(values))
     yield from _single(counts, name)
@@ -52,6 +57,8 @@ def of_part(train: Rows, part: Rows, name: str) -> Iterator[Problem]:
     yield from _missing(part, values, target)
     if train.schema.kind(target) == "tags":
         yield from tag_checks.of_part(train, part, values)
+    elif train.schema.kind(target) == "boxes":
+        yield from box_checks.of_part(train, part, values)
     elif train.schema.kind(target) not in ("number", "text"):
         known = set(train.schema.labels) or set(_each_label(train.targets() or ()))
         yield from _unknown(part, values, known, "the training part")
@@ -88,11 +95,13 @@ def _apart(one: Any, other: Any) -> tuple[str, str]:
 
 
 def classes_of(rows: Rows) -> Counter[str]:
-    """Label -> how many rows have it, or how many spans are of that type; empty where a number or a text is
+    """Label -> how many rows have it, how many spans are of that type, how many boxes; empty where numbers or texts are
     predicted."""
     values, target = rows.targets(), rows.schema.target
     if values is None or target is None or rows.schema.kind(target) in ("number", "text"):
         return Counter()
+    if rows.schema.kind(target) == "boxes":
+        return Counter(labels_of(values))
     return tagging.counted(values) if rows.schema.kind(target) == "tags" else Counter(map(str, _each_label(values)))
 
 

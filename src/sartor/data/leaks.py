@@ -12,7 +12,7 @@ from sartor.data.problem import Problem, rows_of
 from sartor.data.rows import Rows
 
 LEAST_ROWS = 20
-APART = ("labels", "tags", "text")
+APART = ("labels", "tags", "text", "boxes")
 """Targets of several parts, which no column gives away by itself."""
 GLANCE = 2000
 """Rows looked at first: most columns fail there and cost no more."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from sartor.data import pictures, sounds
+from sartor.data import box_checks, pictures, sounds
 from sartor.data.media import Media, shown
 from sartor.data.pictures import Seen
 from sartor.data.problem import Problem, places, rows_of
@@ -34,7 +34,7 @@ def check(rows: Rows) -> Iterator[Problem]:
     """One problem for each way in which media cannot be read, with the first rows; rows that were left out; sizes."""
     if rows.left_out:
         shown_first = f"{rows_of(len(rows.left_out))} ({rows.left_out[0]})"
-        said = f"media cannot be read and were left out, as --skip-bad allows: {shown_first}"
+        said = f"rows that cannot be used were left out, as --skip-bad allows: {shown_first}"
         yield Problem("MEDIA_SKIPPED", "warning", said, "nothing, if so many are too few to matter", len(rows.left_out))
     for name, kind in _columns(rows):
         seen = _looked(rows, name, kind)
@@ -44,13 +44,15 @@ def check(rows: Rows) -> Iterator[Problem]:
 
 
 def sifted(rows: Rows, most: int) -> Rows:
-    """The rows without those whose media cannot be read, where they are at most `most`; otherwise all of them."""
+    """The rows without those whose media cannot be read or whose boxes are wrong, where they are at most `most`;
+    otherwise all of them."""
     if not most:
         return rows
-    bad = {i: s for name, kind in _columns(rows) for i, s in _looked(rows, name, kind).items() if s.problem is not None}
+    looked = [item for name, kind in _columns(rows) for item in _looked(rows, name, kind).items()]
+    bad = box_checks.faults(rows) | {i: s.problem for i, s in looked if s.problem is not None}
     if not bad or len(bad) > most:
         return rows
-    said = tuple(f"{rows.place(i)}: {s.problem.message}" for i, s in sorted(bad.items()) if s.problem is not None)
+    said = tuple(f"{rows.place(i)}: {problem.message}" for i, problem in sorted(bad.items()))
     return replace(rows.take([i for i in range(len(rows)) if i not in bad]), left_out=said)
 
 

@@ -41,7 +41,20 @@ class Seen:
 
 def opened(media: Media) -> Image:
     """The image in 8 bits of red, green and blue, upright. Raises `BadInput`."""
-    return decoded(media.read(), media.name)
+    image = decoded(media.read(), media.name)
+    media.memo["size"] = image.size
+    return image
+
+
+def size(media: Media) -> tuple[int, int]:
+    """Width and height of the image, set upright; remembered where it was opened before. Raises `BadInput`."""
+    if "size" not in media.memo:
+        found = look(media)
+        if found.problem is not None:
+            raise found.problem
+        media.memo["size"] = (found.width, found.height)
+    known: tuple[int, int] = media.memo["size"]
+    return known
 
 
 def decoded(content: bytes, name: str) -> Image:

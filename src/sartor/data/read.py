@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sartor.data import arrays, conll, delimited, files, folders, frames, hub, jsonl, parquet, sets
+from sartor.data import arrays, boxes, coco, conll, delimited, files, folders, frames, hub, jsonl, parquet, sets
 from sartor.data.beside import at_home
 from sartor.data.hints import Hints, refuse_contradictions
 from sartor.data.media_checks import sifted
@@ -26,9 +26,9 @@ EXAMPLES = ("docstrings",)
 def read(source: Any, hints: Hints = Hints(), *, serving: bool = False, like: Schema | None = None) -> Rows:  # noqa: B008
     """Every row of `source`, or one `BadInput`.
 
-    source   a table, a path (CSV, TSV, JSONL, Parquet, CoNLL, each plain or gzip; .npz; a folder or a zip archive of
-             images or sounds by class), `hf:owner/name`, `example:docstrings`, a pandas, pyarrow or `datasets` table,
-             or a list of dicts
+    source   a table, a path (CSV, TSV, JSONL, Parquet, CoNLL, COCO, each plain or gzip; .npz; a folder or a zip archive
+             of images or sounds by class), `hf:owner/name`, `example:docstrings`, a pandas, pyarrow or `datasets`
+             table, or a list of dicts
     serving  the target column may be absent
     like     the schema of the training part or a bundle, imposed on these rows; the target is kept only if it is
              there, and of the hints only `skip_bad` counts
@@ -48,7 +48,7 @@ def open_table(source: Any) -> Table:
     if isinstance(source, Table):
         return source
     if not isinstance(source, str | os.PathLike):
-        return frames.read(source)
+        return boxes.gathered(frames.read(source))
     name = os.fspath(source)
     if isinstance(source, str) and name.startswith("hf:"):
         return hub.read(name)
@@ -60,6 +60,9 @@ def open_table(source: Any) -> Table:
 def _file(path: Path, source: str) -> Table:
     if not source.strip():
         raise BadInput("DATA_NOT_FOUND", "the path is empty", fix="give the path of a file")
+    annotated = coco.inside(path) if os.path.isdir(path) else None
+    if annotated is not None:
+        path, source = annotated, os.path.join(source, annotated.name)
     if os.path.isdir(path) and folders.has_media(path):
         return folders.of_folder(path, source)
     name, colon, part = source.rpartition(":")
@@ -72,6 +75,8 @@ def _file(path: Path, source: str) -> Table:
         return folders.of_file(path, source)
     if conll.recognised(path, source):
         return conll.read(path, source)
+    if coco.recognised(path, source):
+        return at_home(coco.read(path, source), path)
     kind = files.format_of(path, source)
     if kind == "npz":
         return arrays.read(path, source, part)
@@ -79,7 +84,7 @@ def _file(path: Path, source: str) -> Table:
         return folders.of_archive(path, source)
     if kind == "conll":
         return conll.read(path, source)
-    return at_home(_delimited(path, source, kind), path)
+    return at_home(boxes.gathered(_delimited(path, source, kind)), path)
 
 
 def _delimited(path: Path, source: str, kind: str) -> Table:

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from sartor.data.problem import Problem
 
 Kind = Literal[
-    "text", "category", "number", "boolean", "date", "image", "audio", "id", "labels", "tokens", "tags", "items"
-]
+    "text", "category", "number", "boolean", "date", "image", "audio", "id", "labels", "tokens", "tags", "items",
+    "boxes",
+]  # fmt: skip
 KINDS: tuple[Kind, ...] = (
     "text", "category", "number", "boolean", "date", "image", "audio", "id", "labels", "tokens", "tags", "items",
+    "boxes",
 )  # fmt: skip
 TASK = "task"
 """The column that says of which data set a row is, where rows of several lie in one table."""
@@ -36,6 +38,7 @@ class Column:
     labels         several labels per row (a list, or text with a separator)
     tokens, tags   a list of tokens per row, and a tag for each of them
     items          a list of items per row, oldest first: what somebody did
+    boxes          the labelled boxes in an image
     """
 
     name: str
@@ -100,8 +103,8 @@ class Schema:
 class Rows:
     """N rows of a table.
 
-    columns   name -> N values: str, float, int, bool, a list of str (labels, tokens, tags, items), `Media`, or None
-              where missing
+    columns   name -> N values: str, float, int, bool, a list of str (labels, tokens, tags, items) or of `Box`, `Media`,
+              or None where missing
     numbers   (N,) each row's number in the data as read, from 0: its identity in splits and predictions
     lines     (N,) each row's line in its file, from 1 (for Parquet and frames: its number + 1)
     source    the file's name as the user gave it, for messages

@@ -94,7 +94,7 @@ def _as_target(column: Column, values: Sequence[Any]) -> Column:
     if quantity:
         why = f"{column.distinct:,} distinct numbers: a quantity to predict"
         return replace(column, kind="number", why=why)
-    if column.kind == "labels" or (column.kind == "number" and quantity is None):
+    if column.kind in ("labels", "boxes") or (column.kind == "number" and quantity is None):
         return column
     return replace(column, kind="category", why=f"{column.distinct:,} distinct values: classes to predict")
 

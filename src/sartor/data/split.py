@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sartor.data import duplicates, tags
+from sartor.data import boxes, duplicates, tags
 from sartor.data.problem import rows_of
 from sartor.data.rows import Rows
 from sartor.errors import BadInput
@@ -146,6 +146,9 @@ def _strata(rows: Rows) -> tuple[Integers, str]:
     if rows.schema.kind(target) == "tags":
         types = [sorted({kind for _, _, kind in tags.spans(v or ())}) for v in values]
         return _codes(_label_sets(types)), f"stratified by the types of span in '{target}'"
+    if rows.schema.kind(target) == "boxes":
+        classes = [sorted(set(boxes.labels_of([v]))) for v in values]
+        return _codes(_label_sets(classes)), f"stratified by the classes in '{target}'"
     return _codes(list(values)), f"stratified by '{target}'"
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sartor.data.boxes import recognised
 from sartor.data.media import ANYWHERE, Media, Source
 from sartor.errors import BadInput, one_line
 
@@ -111,7 +112,7 @@ def _mixed(table: Table, name: str, values: list[Any]) -> BadInput:
 def _refuse_objects(table: Table, name: str, values: list[Any]) -> None:
     for i, value in enumerate(values):
         carried = isinstance(value, Media) or (isinstance(value, dict) and set(value) <= {"bytes", "path"})
-        if value is not None and not carried:
+        if value is not None and not carried and not recognised(value):
             shown = one_line(", ".join(map(str, value)))[:60] if isinstance(value, dict) else type(value).__name__
             message = f"column '{name}' holds an object ({shown}), not a text, a number or a list of labels"
             fix = f"write its parts as columns of their own, or leave it out with --ignore {name}"

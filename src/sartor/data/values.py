@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sartor.data.boxes import box_lists
 from sartor.data.items import item_lists
 from sartor.data.media import media
 from sartor.data.rows import Kind
@@ -54,6 +55,7 @@ def convert(table: Table, name: str, kind: Kind, declared: Sequence[str] = ()) -
         "tokens": lambda: token_lists(table, name),
         "tags": lambda: tag_lists(table, name, declared),
         "items": lambda: item_lists(table, name),
+        "boxes": lambda: box_lists(table, name, declared),
         "image": lambda: media(raw, table.home),
         "audio": lambda: media(raw, table.home),
     }

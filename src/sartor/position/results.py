@@ -10,7 +10,7 @@ import numpy as np
 
 from sartor.batch import Batch
 from sartor.data.label_checks import classes_of
-from sartor.data.rows import Rows
+from sartor.data.rows import Kind, Rows
 from sartor.position.course import Log
 from sartor.position.entry import Entry
 from sartor.position.ground import Ground
@@ -21,6 +21,9 @@ from sartor.predictions import Predictions, Scores
 
 WRONG = 20
 """The most confidently wrong rows that are shown."""
+ROWS = "rows"
+COUNTED: dict[Kind, str] = {"tags": "spans", "boxes": "boxes"}
+"""What there is several of in a row of a target of this kind."""
 
 
 def candidate(ground: Ground, entry: Entry, verdict: Verdict | None) -> dict[str, Any]:
@@ -100,7 +103,7 @@ def data_facts(ground: Ground) -> dict[str, Any]:
     split, schema = ground.split, ground.split.train.schema
     parts = {"train": split.train, "validation": split.validation, "test": split.test}
     labels = sum((classes_of(rows) for rows in parts.values()), Counter[str]())
-    spans = schema.target is not None and schema.kind(schema.target) == "tags"
+    counted = COUNTED.get(schema.kind(schema.target), ROWS) if schema.target is not None else ROWS
     read = [b.train.lengths for b in ground.bases.values() if _of_words(b.train)]
     cut = [float((lengths >= lengths.max()).float().mean()) for lengths in read]
     return {
@@ -112,8 +115,8 @@ def data_facts(ground: Ground) -> dict[str, Any]:
         "parts": {name: len(rows) for name, rows in parts.items()},
         "how": split.how,
         "fingerprint": split.fingerprint,
-        "counted": "spans" if spans else "rows",
-        "resolution": resolvable(len(split.validation)) if labels and not spans else None,
+        "counted": counted,
+        "resolution": resolvable(len(split.validation)) if labels and counted == ROWS else None,
         "longest_tokens": max((int(lengths.max()) for lengths in read), default=None),
         "truncated_share": max(cut, default=None),
     }

@@ -24,6 +24,10 @@ from sartor.pretrained.gate import read_json
 FILE = "preprocessor_config.json"
 HALF = (0.5, 0.5, 0.5)
 BILINEAR = 2
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+"""Mean and deviation that detectors are trained with where they say nothing else."""
+DETECTED = 512
+"""Pixels of a side that a detector reads where nobody says."""
 WARPED_FROM = 384
 """ConvNeXT's frames of this size and larger are warped, smaller ones are cut out of the middle."""
 
@@ -98,6 +102,21 @@ def of_folder(folder: Path) -> Frame:
         fix = "save the image processor again with save_pretrained"
         said = f"{FILE} describes no resizing that is known"
         raise BadInput("IMAGE_PROCESSOR", said, fix=fix, where=str(folder)) from None
+
+
+def whole(folder: Path, size: int | None) -> Frame:
+    """The frame of a detector: all of an image warped to one size, so that boxes in shares of its sides stay; `size`
+    where the folder says only the shorter edge."""
+    said = read_json(folder / FILE) if (folder / FILE).is_file() else {}
+    given = said.get("size")
+    square = isinstance(given, Mapping) and "height" in given
+    edge = given.get("shortest_edge") if isinstance(given, Mapping) else None
+    if not square:
+        side = size or edge or DETECTED
+        given = {"height": side, "width": side}
+    kept = {key: value for key, value in said.items() if key not in ("do_center_crop", "crop_size", "pad_size")}
+    usual = {"image_mean": IMAGENET[0], "image_std": IMAGENET[1], "do_rescale": True, "do_normalize": True}
+    return framed({**usual, **kept, "do_resize": True, "size": given, "do_pad": False})
 
 
 def framed(said: Mapping[str, Any]) -> Frame:

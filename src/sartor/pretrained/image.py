@@ -75,11 +75,7 @@ class ImageBody(Body):
         return replace(batch, dense={**batch.dense, "pixels": changed})
 
     def train(self, mode: bool = True) -> ImageBody:
-        for module in self.children():
-            module.train(mode)
-        self.training = mode
-        for norm in (m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)):
-            norm.train(mode and norm.weight.requires_grad)
+        follow(self, mode)
         return self
 
     def linears(self) -> list[str]:
@@ -127,6 +123,15 @@ class ImageBody(Body):
 
     def _has_convolutions(self) -> bool:
         return any(isinstance(m, nn.Conv2d) for block in self.blocks() for m in block.modules())
+
+
+def follow(body: nn.Module, mode: bool) -> None:
+    """The body in or out of training; norms over the batch follow it only where their scale moves."""
+    for module in body.children():
+        module.train(mode)
+    body.training = mode
+    for norm in (m for m in body.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)):
+        norm.train(mode and norm.weight.requires_grad)
 
 
 def open_image(folder: Path, augmentations: Sequence[Augmentation] = (), fresh: bool = False) -> ImageBody:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sartor.report.entries import Entry, Result, headline
+from sartor.report.pictured import pictured
 from sartor.report.plain import alike, shown
 from sartor.report.quantities import NOT_MEASURED, Spread, count, finite, number, quantity, seconds, spread
 
@@ -138,10 +139,12 @@ def wrong(result: Result) -> list[Values]:
     made = []
     for row in ((result.get("pick") or {}).get("wrong") or [])[:_WRONG]:
         probability = finite(row.get("probability"))
-        values: Values = {key: _answer(row.get(key)) for key in ("text", "label", "prediction")}
+        values: Values = {key: _answer(row.get(key)) for key in ("text", "label", "prediction")} | {"pictured": None}
         values["residual"] = shown(row.get("off") or "") or _residual(row)
         values["sound"] = _sound(row)
         values["marked"] = _marked(row)
+        if row.get("picture"):
+            values |= {"pictured": pictured(row), "text": shown(row.get("text")), "residual": _answer(row.get("score"))}
         values["probability"] = "" if probability is None else f"{probability:.3f}"
         made.append(values | {"row": count(row.get("row")), "line": count(row.get("line"))})
     return made
