@@ -145,7 +145,7 @@ def test_on_the_command_line(sartor: Any, tiny_encoder: Path, tmp_path: Path) ->
     backbone = f"encoder:path={tiny_encoder},pooling=mean"
     words = ["finetune", "likes.csv", "--target", "label", "--group", "reader", "--backbone", backbone]
     words += ["--objective", "maml:inner_steps=2,first_order=true", "--set", "plan.max_steps=2"]
-    done = sartor(*words, "--out", "run")
+    done = sartor(*words, "--task", "few_shot:trials=12", "--out", "run")
     assert done.code == 0, done.err
     assert "Accuracy" in done.out
     refused = sartor(*words, "--task", "few_shot:shots=90", "--out", "other")
