@@ -38,7 +38,7 @@ class Backbone(Part):
         return ()
 
     def learn(self, rows: Rows) -> Self:
-        """What only the training rows know (the values of columns, their scales); returns a new value."""
+        """What only the training rows know (a vocabulary, the values of columns, their scales); returns a new value."""
         return self
 
     def plan(self, plan: Plan) -> Plan:

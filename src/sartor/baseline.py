@@ -48,6 +48,10 @@ class Baseline(Part):
     predicts: ClassVar[frozenset[Kind]] = frozenset({"category", "boolean", "labels", "number"})
     """The kinds of target it can learn: those of `Task.reading.predicts`."""
 
+    def answers(self, task: Task) -> bool:
+        """Whether it can answer what the task asks."""
+        return bool(self.predicts & task.reading.predicts)
+
     @abstractmethod
     def fit(self, task: Task, rows: Rows, seed: int = 0) -> Fitted:
         """Learn from the training rows only."""

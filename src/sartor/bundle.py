@@ -139,7 +139,7 @@ def network_answer(net: Network, task: Task, objective: Objective | None = None)
     def answer(rows: Rows) -> Predictions:
         batch = task.encode(rows, net.body)
         learned = {} if objective is None else objective.adapted(net, task, batch)
-        return task.answer(outputs(net, batch, learned=learned, say=task.say), rows)
+        return task.complete(task.answer(outputs(net, batch, learned=learned, say=task.say), rows), net, rows)
 
     return answer
 

@@ -16,7 +16,12 @@ Integers = NDArray[np.int64]
 LOWER_IS_BETTER = frozenset(
     {"log_loss", "mean_loss", "brier", "calibration_error", "mae", "mse", "rmse", "median_absolute_error"}
     | {"wer", "cer"}
+    | {"bits_per_byte", "perplexity"}
 )
+
+
+MEASURE = "measure "
+"""What a column of measures is called by in a file, before its name."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class Predictions:
     """Answers for N rows, in the order of the rows.
 
     rows           (N,) the rows' numbers in the data as they were read; what pairs one candidate with another
-    values         (N,) the answer: a label (str), a number (float), a tuple of labels per row, or a text
+    values         (N,) the answer: a label (str), a number (float), a tuple of labels per row, or a text; None: not said
     labels         (C,) the names of the columns of `probabilities`; empty for a number or a text
     probabilities  (N, C) or None where the task has none; rows sum to 1, except for several labels per row; no number
                    for a label that is none of the row's task's
@@ -32,6 +37,7 @@ class Predictions:
                    there are (U, C) of them, and a value is a tuple of labels, one for each token, or the text that is
                    made of the frames; None: one for each row
     boxes          (U, 4) where each of a row's answers is in its image: left, top, right, bottom, in pixels
+    measures       name -> (N,) what else a model tells of each row, such as what it takes the right text to cost
     """
 
     rows: Integers
@@ -40,6 +46,7 @@ class Predictions:
     probabilities: Floats | None = None
     offsets: Integers | None = None
     boxes: Floats | None = None
+    measures: Mapping[str, Floats] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -49,7 +56,8 @@ class Predictions:
         if self.offsets is not None:
             return self._tokens(np.arange(len(self))[where])
         chosen = None if self.probabilities is None else self.probabilities[where]
-        return Predictions(self.rows[where], self.values[where], self.labels, chosen)
+        measures = {name: values[where] for name, values in self.measures.items()}
+        return Predictions(self.rows[where], self.values[where], self.labels, chosen, measures=measures)
 
     @property
     def single(self) -> bool:
@@ -73,6 +81,7 @@ class Predictions:
         columns: dict[str, Any] = {"row": pa.array(self.rows)}
         answers = [list(v) if isinstance(v, tuple) else v for v in self.values.tolist()]
         mixed = len({type(answer) for answer in answers}) > 1
+        columns |= {f"{MEASURE}{name}": pa.array(values) for name, values in self.measures.items()}
         columns["prediction"] = pa.array([_join(answer) for answer in answers] if mixed else answers)
         if self.probabilities is not None:
             each = pa.list_(pa.float64())
@@ -108,7 +117,12 @@ class Predictions:
         boxes = None
         if "box" in table.column_names:
             boxes = np.asarray([b for row in table.column("box").to_pylist() for b in row], np.float64).reshape(-1, 4)
-        return cls(table.column("row").to_numpy().astype(np.int64), values, labels, found, ends, boxes)
+        measures = {
+            name.removeprefix(MEASURE): table.column(name).to_numpy().astype(np.float64)
+            for name in table.column_names
+            if name.startswith(MEASURE)
+        }
+        return cls(table.column("row").to_numpy().astype(np.int64), values, labels, found, ends, boxes, measures)
 
 
 @dataclass(frozen=True)

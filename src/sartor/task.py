@@ -36,7 +36,8 @@ class Task(Part):
     shelf: ClassVar[str] = "tasks"
     layout: ClassVar[str] = "row"
     """What its head reads: one vector a "row", one for each of its "tokens" or "frames", or many of which each may say
-    one of its "boxes"; a backbone says which it can be."""
+    one of its "boxes"; of "answers", texts that are said of something, or of "texts" that go on, one for each token
+    that is to be said. A backbone says which it can be."""
     reading: ClassVar[Reading]
     """How its data are recognised, read, checked and parted."""
     members: ClassVar[Members] = Members()
@@ -71,6 +72,14 @@ class Task(Part):
         said = f"{self.name} has no solver '{solver}'"
         raise BadInput("SOLVER", said, fix="leave the solver out: every task has its own")
 
+    def typical(self) -> Self:
+        """The task as costs are measured by before anything is learned: a network that knows nothing says no end."""
+        return self
+
+    def solvable(self, examples: Batch) -> Batch | None:
+        """The rows that a head can be fitted on by itself; none where it is a part of the body and moves with it."""
+        return examples
+
     def membership(self, batch: Batch) -> Tensor | None:
         """(N, K) 1 where a row belongs to a class, for whoever brings rows of one class together; None: no classes."""
         return None
@@ -87,6 +96,10 @@ class Task(Part):
     @abstractmethod
     def answer(self, outputs: Tensor, rows: Rows) -> Predictions:
         """(U, C) outputs, as `say` keeps them, -> what the user asked for, with probabilities where there are any."""
+
+    def complete(self, said: Predictions, net: Network, rows: Rows) -> Predictions:
+        """The answers of one pass with what takes more than one: a text, word by word. Looks on the way go without."""
+        return said
 
     @abstractmethod
     def score(self, predictions: Predictions, rows: Rows) -> Scores:

@@ -63,7 +63,5 @@ def test_what_is_refused(content: str, write: Write, refusal: Callable[..., str]
     assert refusal(str(write("d.conll", content))) == REFUSED[content]
 
 
-def test_a_text_file_of_another_kind_is_not_read(write: Write, refusal: Callable[..., str]) -> None:
-    assert refusal(str(write("notes.txt", "some words\nand more\n"))).startswith(
-        "error[DATA_FORMAT]: notes.txt: '.txt'"
-    )
+def test_a_text_file_of_another_kind_is_a_text(write: Write) -> None:
+    assert open_table(str(write("notes.txt", "some words\nand more\n"))).columns["text"] == ["some words\nand more\n"]

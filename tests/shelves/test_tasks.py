@@ -38,7 +38,9 @@ SPOKEN = {"speech_recognition"}
 """So do tasks whose texts are not aligned with what is read: tests/shelves/test_tasks_on_sounds.py."""
 BOXED = {"object_detection"}
 """Likewise: tests/shelves/test_tasks_in_boxes.py."""
-ROWWISE = [name for name in names("tasks") if name not in EPISODIC | SPOKEN | BOXED]
+IN_WORDS = {"translation", "causal_lm"}
+"""Those whose answers are texts: tests/shelves/test_in_words.py."""
+ROWWISE = [name for name in names("tasks") if name not in EPISODIC | SPOKEN | BOXED | IN_WORDS]
 OTHERWISE = ("token_classification:crf=true",)
 """Settings that make another task of one."""
 CASES = [

@@ -19,7 +19,7 @@ from sartor.errors import BadInput, nearest
 FORMATS = {
     ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet",
     ".pq": "parquet", ".zip": "zip", ".npz": "npz", ".conll": "conll", ".bio": "conll", ".iob": "conll",
-    ".iob2": "conll", ".iobes": "conll", ".bioes": "conll", ".bilou": "conll", ".bmes": "conll",
+    ".txt": "txt", ".iob2": "conll", ".iobes": "conll", ".bioes": "conll", ".bilou": "conll", ".bmes": "conll",
 }  # fmt: skip
 PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".npy", ".bin"})
 SHOWN_FORMATS = ".csv, .tsv, .jsonl or .parquet, plain or with .gz"

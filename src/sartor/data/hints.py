@@ -22,6 +22,7 @@ class Hints:
     labels   every label there may be, where the user declares them
     skip_bad  at most so many rows are left out because their image or sound cannot be read
     untargeted   nothing that stands in a column is predicted: the task makes its own targets
+    itself       what is predicted is what is read, word by word
     reasons  column -> why it has its kind, where a task knew it and not the user
     """
 
@@ -34,6 +35,7 @@ class Hints:
     labels: tuple[str, ...] = ()
     skip_bad: int = 0
     untargeted: bool = False
+    itself: bool = False
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     def aimed(self, target: str | None) -> Hints:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sartor.data import arrays, boxes, coco, conll, delimited, files, folders, frames, hub, jsonl, parquet, sets
+from sartor.data import arrays, boxes, coco, conll, delimited, files, folders, frames, hub, jsonl, parquet, prose, sets
 from sartor.data.beside import at_home
 from sartor.data.hints import Hints, refuse_contradictions
 from sartor.data.media_checks import sifted
@@ -35,7 +35,7 @@ def read(source: Any, hints: Hints = Hints(), *, serving: bool = False, like: Sc
     """
     table = open_table(source)
     if like is not None:
-        return sifted(_imposed(table, like), hints.skip_bad)
+        return sifted(_imposed(table, like, serving), hints.skip_bad)
     refuse_contradictions(hints)
     refuse_unknown(table.columns, hints, table.source, serving)
     refuse_mixed(table.without(hints.ignore))
@@ -84,6 +84,8 @@ def _file(path: Path, source: str) -> Table:
         return folders.of_archive(path, source)
     if kind == "conll":
         return conll.read(path, source)
+    if kind == "txt":
+        return prose.read(path, source)
     return at_home(boxes.gathered(_delimited(path, source, kind)), path)
 
 
@@ -109,8 +111,9 @@ def _rows(table: Table, schema: Schema) -> Rows:
     return Rows(schema, columns, numbers, table.lines, table.source, notes=table.notes)
 
 
-def _imposed(table: Table, like: Schema) -> Rows:
-    """The rows of a table under a schema that other rows gave; columns it does not use are left out."""
+def _imposed(table: Table, like: Schema, serving: bool = False) -> Rows:
+    """The rows of a table under a schema that other rows gave; columns it does not use are left out. Serving, what is
+    read is not at the same time what is to be said."""
     if like.members:
         return _imposed_on_each(table, like)
     for name in like.inputs:
@@ -123,6 +126,8 @@ def _imposed(table: Table, like: Schema) -> Rows:
             )
             raise BadInput("DATA_COLUMN_MISSING", f"the input column '{name}' is missing", fix=fix, where=table.source)
     roles = {name: name if name in table.columns else None for name in (like.target, like.group, like.time) if name}
+    if serving and like.target in like.inputs:
+        like = replace(like, target=None)
     used = [c for c in like.columns if c.name in like.inputs or roles.get(c.name)]
     table = replace(table, columns={c.name: table.columns[c.name] for c in used})
     refuse_mixed(table)

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 Kind = Literal[
     "text", "category", "number", "boolean", "date", "image", "audio", "id", "labels", "tokens", "tags", "items",
-    "boxes",
+    "boxes", "messages",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = (
     "text", "category", "number", "boolean", "date", "image", "audio", "id", "labels", "tokens", "tags", "items",
-    "boxes",
+    "boxes", "messages",
 )  # fmt: skip
 TASK = "task"
 """The column that says of which data set a row is, where rows of several lie in one table."""
@@ -39,6 +39,7 @@ class Column:
     tokens, tags   a list of tokens per row, and a tag for each of them
     items          a list of items per row, oldest first: what somebody did
     boxes          the labelled boxes in an image
+    messages       a conversation per row: a list of {"role": ..., "content": ...}
     """
 
     name: str
@@ -53,7 +54,7 @@ class Column:
 class Schema:
     """Which columns there are, which is predicted, and from which.
 
-    target    the column to predict, or None (serving)
+    target    the column to predict, or None (serving); one of the inputs where what is read is what is predicted
     inputs    the columns to predict from, in order; one text column, or two for a text pair, come first
     group     rows that share its value stay in one part of a split
     time      the split is by its order: train before validation before test
@@ -79,7 +80,7 @@ class Schema:
     def untargeted(self) -> Schema:
         """The schema of rows without what is to be predicted."""
         members = {name: schema.untargeted() for name, schema in self.members.items()}
-        columns = tuple(c for c in self.columns if c.name != self.target)
+        columns = tuple(c for c in self.columns if c.name != self.target or c.name in self.inputs)
         return replace(self, columns=columns, target=None, members=members)
 
     def worded(self) -> tuple[str, ...]:
@@ -147,7 +148,9 @@ class Rows:
     def untargeted(self) -> Rows:
         """The rows as they come when they are to be answered."""
         schema, target = self.schema.untargeted(), self.schema.target
-        return replace(self, schema=schema, columns={n: v for n, v in self.columns.items() if n != target})
+        return replace(
+            self, schema=schema, columns={n: self.columns[n] for n in self.columns if n != target or n in schema.inputs}
+        )
 
     def texts(self) -> list[tuple[str, ...]]:
         """N tuples of the row's inputs that hold words: one text, or a pair; a missing text is empty, tokens are parted

@@ -27,7 +27,7 @@ def infer(columns: Mapping[str, Sequence[Any]], hints: Hints, source: str, *, se
     kept = {name: values for name, values in columns.items() if name not in hints.ignore}
     looked = {name: _column(name, values, hints) for name, values in kept.items()}
     target = hints.target if hints.target in kept else None
-    if hints.target is None and not hints.untargeted:
+    if hints.target is None and not hints.untargeted and not hints.itself:
         target = _guess_target(looked, hints, source, serving)
     if target is not None and target not in hints.kinds:
         looked[target] = _as_target(looked[target], kept[target])
@@ -39,6 +39,7 @@ def infer(columns: Mapping[str, Sequence[Any]], hints: Hints, source: str, *, se
         raise BadInput(
             "DATA_NO_INPUTS", "no column is left to predict from", fix="name a text column with --text", where=source
         )
+    target = inputs[0] if hints.itself else target
     return Schema(tuple(looked.values()), target, inputs, hints.group, hints.time, tuple(dict.fromkeys(hints.labels)))
 
 

@@ -135,7 +135,7 @@ def _strata(rows: Rows) -> tuple[Integers, str]:
     values, target = rows.targets(), rows.schema.target
     if values is None or target is None:
         return np.zeros(len(rows), dtype=np.int64), "at random"
-    if rows.schema.kind(target) == "text":
+    if rows.schema.kind(target) in ("text", "messages"):
         return np.zeros(len(rows), dtype=np.int64), "at random"
     if rows.schema.kind(target) == "number":
         numbers = np.asarray([np.nan if v is None else v for v in values], dtype=np.float64)

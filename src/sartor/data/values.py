@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sartor.data.boxes import box_lists
+from sartor.data.chat import conversations
 from sartor.data.items import item_lists
 from sartor.data.media import media
 from sartor.data.rows import Kind
@@ -56,6 +57,7 @@ def convert(table: Table, name: str, kind: Kind, declared: Sequence[str] = ()) -
         "tags": lambda: tag_lists(table, name, declared),
         "items": lambda: item_lists(table, name),
         "boxes": lambda: box_lists(table, name, declared),
+        "messages": lambda: conversations(table, name),
         "image": lambda: media(raw, table.home),
         "audio": lambda: media(raw, table.home),
     }

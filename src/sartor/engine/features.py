@@ -94,7 +94,7 @@ def _passes(
     try:
         for places in _by_length(examples):
             with torch.no_grad(), mode():
-                yield _within_memory(lambda some: _said(module, examples.take(some), asked, say).float().cpu(), places)
+                yield _within_memory(lambda some: _said(module, examples.take(some), asked, say).cpu(), places)
     finally:
         module.train(training)
 
@@ -102,7 +102,7 @@ def _passes(
 def _said(module: nn.Module, part: Batch, asked: tuple[str, ...], say: Callable[[Any, Batch], Tensor] | None) -> Tensor:
     """What is kept of one pass."""
     found: Tensor = module(part, *asked) if say is None else say(module, part)
-    return found
+    return found if found.dtype == torch.float64 else found.float()
 
 
 def _within_memory(answer: Callable[[Tensor], Tensor], places: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from sartor.position.entry import Entry
 from sartor.position.ground import Ground
 from sartor.position.race import AVERAGED, glance, start_run
 from sartor.position.statistics import paired
+from sartor.position.verdict import compare
 from sartor.predictions import LOWER_IS_BETTER, Predictions, Scores
 from sartor.recipe import Plan
 
@@ -108,7 +109,7 @@ def _repeat(ground: Ground, finalists: list[Entry], entries: list[Entry], reserv
     """The finalists again with other seeds, in turn, until they are told apart from the rest, or time is up."""
     for number in range(1, MOST_REPEATS):
         for entry in finalists:
-            if entry.train_seconds * 1.15 > ground.budget.left - reserve or not _doubtful(entry, entries):
+            if entry.train_seconds * 1.15 > ground.budget.left - reserve or not _doubtful(ground, entry, entries):
                 continue
             again = Entry(with_seed(entry.candidate, ground.seed + number))
             start_run(ground, again)
@@ -126,11 +127,16 @@ def _repeat(ground: Ground, finalists: list[Entry], entries: list[Entry], reserv
             )
 
 
-def _doubtful(entry: Entry, entries: list[Entry]) -> bool:
+def _doubtful(ground: Ground, entry: Entry, entries: list[Entry]) -> bool:
     """Whether some other finished candidate is neither shown better nor shown worse."""
     assert entry.scores is not None
     name = entry.scores.headline if entry.scores.headline in entry.scores.items else entry.scores.evidence
     others = [e for e in entries if e.status == "finished" and e is not entry]
+    if name not in entry.scores.items:  # a metric of all rows together, such as BLEU
+        return any(
+            compare(ground.task, entry, o, ground.split.validation, name, ground.seed).verdict == "undecided"
+            for o in others
+        )
     lower = name in LOWER_IS_BETTER
     verdicts = [paired(entry.items(name), o.items(name), lower_is_better=lower, draws=500).verdict for o in others]
     return any(v == "undecided" for v in verdicts)
@@ -143,8 +149,9 @@ def _same_end(again: Run, first: Run) -> Plan:
 def _validated(ground: Ground, run: Run) -> tuple[Predictions, Scores]:
     base = ground.base(run.recipe)
     said = outputs(run.net, base.validation, say=ground.task.say)
-    predictions = ground.task.answer(said, ground.split.validation)
-    return predictions, ground.task.score(predictions, ground.split.validation)
+    rows = ground.split.validation
+    predictions = ground.task.complete(ground.task.answer(said, rows), run.net, rows)
+    return predictions, ground.task.score(predictions, rows)
 
 
 def _affordable(ground: Ground, entry: Entry, seconds: float) -> int:

@@ -122,7 +122,7 @@ def _untrained(ground: Ground, recipe: Recipe, seconds: float, weighed: bool) ->
     net = assemble(recipe.task, recipe.backbone, recipe.method, steps=steps, seed=ground.seed)
     with tempfile.TemporaryDirectory() as made:
         folder = save_network(Path(made) / "bundle", net, recipe, ground.split.train.schema, {}, "")
-        answer = network_answer(net, ground.task)
+        answer = network_answer(net, ground.task.typical())
         timings, _ = measure({"": answer}, ground.split.validation, seconds=seconds)
         memory = peak_memory_mb(folder, ground.split.validation, batch=1) if weighed else None
         return replace(

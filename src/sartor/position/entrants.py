@@ -134,7 +134,7 @@ def _answers(candidate: Candidate, task: Task) -> bool:
         learns = candidate.recipe.objective.predicts
         fits = not learns or bool(learns & task.reading.predicts)
         return fits and task.layout in candidate.recipe.backbone.layouts
-    return candidate.baseline is not None and bool(candidate.baseline.predicts & task.reading.predicts)
+    return candidate.baseline is not None and candidate.baseline.answers(task)
 
 
 def learned(candidates: Sequence[Candidate], train: Rows) -> list[Candidate]:

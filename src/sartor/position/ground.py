@@ -113,6 +113,8 @@ def feel(ground: Ground, recipe: Recipe, share: float) -> Base:
     pace = _pace(body, train, precision)
     rows = _affordable(train, pace, share * ground.budget.left)
     few = train.take(rows)
+    if recipe.task.solvable(few) is None:
+        return Base(train, validation, pace, torch.empty(0), rows, Start({}, {}, 0.0), time.perf_counter() - began)
     frozen = features(body, few, precision)
     start = solve(recipe, few, frozen, body)
     return Base(train, validation, pace, frozen, rows, start, time.perf_counter() - began)

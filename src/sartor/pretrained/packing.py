@@ -54,7 +54,7 @@ class Stretch:
 
     @functools.cached_property
     def longest(self) -> int:
-        return int(self.lengths[-1])
+        return int(self.lengths.max())
 
     @functools.cached_property
     def last(self) -> int:
@@ -63,7 +63,7 @@ class Stretch:
     @functools.cached_property
     def inside(self) -> Tensor | None:
         """(n, T) which places hold a token, or None where all do."""
-        if int(self.lengths[0]) == self.longest:
+        if int(self.lengths.min()) == self.longest:
             return None
         return torch.arange(self.longest) < self.lengths[:, None]
 
@@ -98,6 +98,9 @@ class Packing:
     lengths: Tensor  # (B,) theirs, in that order
     stretches: list[Stretch]
     wide: bool = False  # attend in 32 bits: in bf16 each new shape costs its code, which few blocks do not repay
+    across: Packing | None = (
+        None  # what queries that look elsewhere see: other tokens of the same rows, in the same cuts
+    )
 
     @classmethod
     def of(cls, lengths: Tensor, blocks: int | None = None) -> Packing:
@@ -109,6 +112,21 @@ class Packing:
         offsets = [0, *ordered.cumsum(0).tolist()]
         made = [Stretch(offsets[a], ordered[a:b]) for a, b in zip(starts, ends, strict=True)]
         return cls(order, ordered, made, wide=blocks is not None and blocks <= FEW_BLOCKS)
+
+    @classmethod
+    def of_pairs(cls, lengths: Tensor, others: Tensor, blocks: int | None = None) -> Packing:
+        """The packing of rows of two parts: of the first, whose queries may see the second (`across`). Rows lie in
+        order of their longer part, so that one cut serves both."""
+        longer = torch.maximum(lengths, others)
+        order = torch.argsort(longer, stable=True)
+        ends = _cuts(longer[order].tolist())
+        wide = blocks is not None and blocks <= FEW_BLOCKS
+        found: list[Packing] = []
+        for each in (others[order], lengths[order]):
+            offsets = [0, *each.cumsum(0).tolist()]
+            made = [Stretch(offsets[a], each[a:b]) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+            found.append(cls(order, each, made, wide, across=found[0] if found else None))
+        return found[1]
 
     @functools.cached_property
     def tokens(self) -> int:
@@ -163,11 +181,13 @@ def _cuts(lengths: list[int]) -> list[int]:
 
 @dataclass(frozen=True)
 class Sight:
-    """What a query sees of its row: everything; with `causal` nothing later; only keys fewer than `window` away."""
+    """What a query sees of its row: everything; with `causal` nothing later; only keys fewer than `window` away; with
+    `across` the row's other part."""
 
     scale: float
     causal: bool = False
     window: int | None = None
+    across: bool = False
 
 
 class Attention(torch.autograd.Function):
@@ -175,17 +195,19 @@ class Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, packing: Packing, sight: Sight, p: float) -> Tensor:
+        seen = packing.across if sight.across and packing.across is not None else packing
         out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
         out[packing.tokens :] = 0.0
-        ctx.packing, ctx.sight, ctx.p = packing, sight, p
+        ctx.packing, ctx.seen, ctx.sight, ctx.p = packing, seen, sight, p
         saved: list[Tensor | None] = [q, k, v]
-        for stretch in packing.stretches:
-            qs, ks, vs = _gathered(stretch, packing.wide, q, k, v)
-            weights = _weights(stretch, qs, ks, sight)
+        for stretch, other in zip(packing.stretches, seen.stretches, strict=True):
+            (qs,) = _gathered(stretch, packing.wide, q)
+            ks, vs = _gathered(other, packing.wide, k, v, heads=q.shape[1])
+            weights = _weights(other, qs, ks, sight)
             keep = kept(weights, p) if p else None
             found = torch.bmm(_used(weights, keep), vs)
             _scatter(found if keep is None else found.mul_(1.0 / (1.0 - p)), stretch, out)
-            saved += [weights if stretch.longest <= KEEP_UNTIL else None, keep]
+            saved += [weights if other.longest <= KEEP_UNTIL else None, keep]
         ctx.save_for_backward(*saved)
         return out
 
@@ -193,29 +215,28 @@ class Attention(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, *kept_parts = ctx.saved_tensors
         make = [torch.empty if t.shape == q.shape else torch.zeros for t in (q, k, v)]  # shared heads add up
-        tail = ctx.packing.tokens
         grads = tuple(m(t.shape, dtype=t.dtype, device=t.device) for m, t in zip(make, (q, k, v), strict=True))
-        for whole in grads:
-            whole[tail:] = 0.0
-        for i, stretch in enumerate(ctx.packing.stretches):
+        for whole, lies in zip(grads, (ctx.packing, ctx.seen, ctx.seen), strict=True):
+            whole[lies.tokens :] = 0.0
+        for i, (stretch, other) in enumerate(zip(ctx.packing.stretches, ctx.seen.stretches, strict=True)):
             weights, keep = kept_parts[2 * i : 2 * i + 2]
-            parts = _stretch_backward(ctx, stretch, weights, keep, grad, q, k, v)
-            for part, whole in zip(parts, grads, strict=True):
-                _scatter(part, stretch, whole, q.shape[1])
+            parts = _stretch_backward(ctx, stretch, other, weights, keep, grad, q, k, v)
+            for part, whole, lies in zip(parts, grads, (stretch, other, other), strict=True):
+                _scatter(part, lies, whole, q.shape[1])
         return (*grads, None, None, None)
 
 
 def _stretch_backward(
-    ctx: Any, stretch: Stretch, weights: Tensor | None, keep: Tensor | None, grad: Tensor, *qkv: Tensor
+    ctx: Any, stretch: Stretch, other: Stretch, weights: Tensor | None, keep: Tensor | None, grad: Tensor, *qkv: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of one stretch's queries, keys and values, (n h, T, d) each."""
-    qs, ks, vs = _gathered(stretch, ctx.packing.wide, *qkv)
-    (gs,) = _gathered(stretch, ctx.packing.wide, grad)
+    qs, gs = _gathered(stretch, ctx.packing.wide, qkv[0], grad)
+    ks, vs = _gathered(other, ctx.packing.wide, *qkv[1:], heads=qkv[0].shape[1])
     inside = stretch.inside
     if inside is not None:  # what stands behind a row's end is another token's gradient
         gs.view(stretch.rows, -1, *gs.shape[1:]).mul_(inside[:, None, :, None].to(gs.dtype))
     if weights is None:
-        weights = _weights(stretch, qs, ks, ctx.sight)
+        weights = _weights(other, qs, ks, ctx.sight)
     if keep is not None:
         gs.mul_(1.0 / (1.0 - ctx.p))
     gv = torch.bmm(_used(weights, keep).transpose(1, 2), gs)
@@ -237,9 +258,9 @@ def _scaled(a: Tensor, b: Tensor, scale: float, plus: Tensor | None = None) -> T
     return torch.baddbmm(plus, a, b, alpha=scale)
 
 
-def _gathered(stretch: Stretch, wide: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
+def _gathered(stretch: Stretch, wide: bool, *tensors: Tensor, heads: int | None = None) -> tuple[Tensor, ...]:
     """(S, heads, d) -> (n h, T, d) each, in 32 bits where `wide`; heads of keys are shared where they are fewer."""
-    heads = tensors[0].shape[1]
+    heads = heads or tensors[0].shape[1]
     into, _ = stretch.index(heads)
     found = []
     for t in tensors:
@@ -267,7 +288,7 @@ def _scatter(part: Tensor, stretch: Stretch, whole: Tensor, heads: int | None = 
 
 
 def _weights(stretch: Stretch, q: Tensor, k: Tensor, sight: Sight) -> Tensor:
-    """(n h, T, T) attention weights, in the products' precision."""
+    """(n h, T, T') attention weights, in the products' precision; `stretch` is that of the keys."""
     ends = stretch.ends(len(q) // stretch.rows, q.dtype)
     scores = _scaled(q, k.transpose(1, 2), sight.scale, ends).float()
     far = _far(stretch.longest, sight)
@@ -325,9 +346,9 @@ def attend(
         raise NotImplementedError("this attention has a bias of its own")
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     causal = bool(more.get("is_causal", getattr(module, "is_causal", False)))
-    sight = Sight(scale, causal, more.get("sliding_window"))
+    sight = Sight(scale, causal, more.get("sliding_window"), packing.across is not None and not causal)
     q, k, v = (t[0].transpose(0, 1) for t in (query, key, value))  # (S, heads, d)
-    if ahead is not None:
+    if ahead is not None and not sight.across:
         return _attend_behind(q, k, v, packing, sight, dropout, ahead).unsqueeze(0), None
     out: Tensor = Attention.apply(q, k, v, packing, sight, dropout)  # type: ignore[no-untyped-call]
     return out.unsqueeze(0), None

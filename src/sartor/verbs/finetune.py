@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from sartor.bundle import Bundle
     from sartor.saving import Form
 
-USUAL = {"text": "minilm", "image": "convnet", "audio": "speech", "items": "items", **dict.fromkeys(CELLS, "columns")}
-"""Kind of input -> the backbone that is taken where none is named."""
+USUAL = {
+    **{"text": ("minilm", "seq2seq", "gpt"), "messages": ("gpt",), "image": ("convnet",), "audio": ("speech",)},
+    **{"items": ("items",), **dict.fromkeys(CELLS, ("columns",))},
+}
+"""Kind of input -> the backbones that are taken where none is named: the first that gives what the task reads."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +122,17 @@ def _usual(opening: Opening) -> str:
     """The backbone that is taken where none is named, by the first kind of input that has one. Raises `BadInput`."""
     schema = opening.split.train.schema
     kinds = [schema.kind(name) for name in schema.inputs]
-    found = next((USUAL[kind] for kind in kinds if kind in USUAL), None)
+    usual = (name for kind in kinds for name in USUAL.get(kind, ()))
+    found = next((n for n in usual if opening.task.layout in _layouts(n)), None)
     if found is None:
         fix = "name a text column with --text, or a network with --backbone (sartor show backbones)"
         said = f"no backbone is usual for columns of kind {', '.join(sorted(set(kinds)))}"
         raise BadInput("BACKBONE_NONE", said, fix=fix, where=opening.split.train.source)
     return found
+
+
+def _layouts(name: str) -> frozenset[str]:
+    return cast(type[Backbone], parts.part_class("backbones", name)).layouts
 
 
 def _dry(opening: Opening, recipe: Recipe, out: str | Path) -> dict[str, Any]:
