@@ -37,7 +37,7 @@ class Predictions:
                    there are (U, C) of them, and a value is a tuple of labels, one for each token, or the text that is
                    made of the frames; None: one for each row
     boxes          (U, 4) where each of a row's answers is in its image: left, top, right, bottom, in pixels
-    measures       name -> (N,) what else a model tells of each row, such as what it takes the right text to cost
+    measures       name -> (N,) what else a model tells of each row, such as what the right text costs
     """
 
     rows: Integers
