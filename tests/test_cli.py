@@ -214,7 +214,8 @@ SENTENCES = {
     ("finetune", "x", "--save", "chnged"): "error[CLI_CHOICE]: --save: 'chnged' is not one of: merged, changed. "
     "Fix: did you mean 'changed'? Known: changed, merged.",
     ("check", "x", "--kind", "age=numbr"): "error[CLI_CHOICE]: --kind: no kind of column is called 'numbr'. "
-    "Fix: did you mean 'number'? Known: audio, boolean, boxes, category, date, id, image, items, labels, messages, number, tags, "
+    "Fix: did you mean 'number'? Known: audio, boolean, boxes, category, date, id, image, items, labels, "
+    "messages, number, tags, "
     "text, "
     "tokens.",
     ("finetune", "x", "--method", "lroa"): "error[PART_UNKNOWN]: --method: no method is called 'lroa'. "

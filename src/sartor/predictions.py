@@ -29,7 +29,7 @@ class Predictions:
     """Answers for N rows, in the order of the rows.
 
     rows           (N,) the rows' numbers in the data as they were read; what pairs one candidate with another
-    values         (N,) the answer: a label (str), a number (float), a tuple of labels per row, or a text; None: not said
+    values         (N,) the answer: a label (str), a number (float), a tuple of labels, or a text; None: not said
     labels         (C,) the names of the columns of `probabilities`; empty for a number or a text
     probabilities  (N, C) or None where the task has none; rows sum to 1, except for several labels per row; no number
                    for a label that is none of the row's task's

@@ -24,10 +24,14 @@ if TYPE_CHECKING:
     from sartor.bundle import Bundle
     from sartor.saving import Form
 
-USUAL = {
-    **{"text": ("minilm", "seq2seq", "gpt"), "messages": ("gpt",), "image": ("convnet",), "audio": ("speech",)},
-    **{"items": ("items",), **dict.fromkeys(CELLS, ("columns",))},
+USUAL: dict[str, tuple[str, ...]] = {
+    "text": ("minilm", "seq2seq", "gpt"),
+    "messages": ("gpt",),
+    "image": ("convnet",),
+    "audio": ("speech",),
+    "items": ("items",),
 }
+USUAL |= {kind: ("columns",) for kind in CELLS}
 """Kind of input -> the backbones that are taken where none is named: the first that gives what the task reads."""
 
 
