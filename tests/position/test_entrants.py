@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sartor.data.rows import Column, Schema
-from sartor.errors import BadInput
+from sartor.errors import BadInput, did_you_mean
 from sartor.part import names
 from sartor.position.entrants import enter, families, learned, refuse_unfit, with_seed
 from table_samples import graded
@@ -69,8 +69,9 @@ def test_plan_settings_reach_every_recipe_and_rates_stay() -> None:
     [
         (
             "tfdif",
-            "error[CANDIDATE_UNKNOWN]: no candidate is called 'tfdif'. Fix: did you mean 'tfidf'? "
-            f"Known: {', '.join(families())}; or write backbone+method, such as minilm+lora:r=8@5e-4.",
+            "error[CANDIDATE_UNKNOWN]: no candidate is called 'tfdif'. Fix: "
+            f"{did_you_mean('tfdif', {*families(), *names('baselines')})}; "
+            "or write backbone+method, such as minilm+lora:r=8@5e-4.",
         ),
         (
             "minilm+lorra",

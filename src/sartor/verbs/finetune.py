@@ -31,7 +31,7 @@ USUAL: dict[str, tuple[str, ...]] = {
     "audio": ("speech",),
     "items": ("items",),
 }
-USUAL |= {kind: ("columns",) for kind in CELLS}
+USUAL |= dict.fromkeys(CELLS, ("columns",))
 """Kind of input -> the backbones that are taken where none is named: the first that gives what the task reads."""
 
 
