@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -40,6 +40,10 @@ class Backbone(Part):
     def learn(self, rows: Rows) -> Self:
         """What only the training rows know (a vocabulary, the values of columns, their scales); returns a new value."""
         return self
+
+    def fits(self, kinds: Collection[str]) -> bool:
+        """Whether rows whose inputs are of these kinds have what it needs."""
+        return bool(self.reads & set(kinds))
 
     def plan(self, plan: Plan) -> Plan:
         """The plan with what these weights ask for where it was left open: those drawn anew want another rate, more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -47,10 +48,16 @@ class Baseline(Part):
     """The kinds of column it uses; empty: any."""
     predicts: ClassVar[frozenset[Kind]] = frozenset({"category", "boolean", "labels", "number"})
     """The kinds of target it can learn: those of `Task.reading.predicts`."""
+    layouts: ClassVar[frozenset[str]] = frozenset({"row", "tokens", "items", "frames", "boxes"})
+    """What it answers: see `Task.layout`."""
+
+    def fits(self, kinds: Collection[str]) -> bool:
+        """Whether rows whose inputs are of these kinds have what it needs."""
+        return not self.reads or bool(self.reads & set(kinds))
 
     def answers(self, task: Task) -> bool:
         """Whether it can answer what the task asks."""
-        return bool(self.predicts & task.reading.predicts)
+        return task.layout in self.layouts and bool(self.predicts & task.reading.predicts)
 
     @abstractmethod
     def fit(self, task: Task, rows: Rows, seed: int = 0) -> Fitted:

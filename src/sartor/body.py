@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from sartor.batch import Batch
@@ -59,6 +60,8 @@ class Body(nn.Module):
     """What rows are encoded by, such as a tokenizer; it never changes, so that bodies may share it."""
     few: Batch | None = None
     """A few short rows, for trials of what the network does; None where it was built without knowing any."""
+    gaps: frozenset[str] = frozenset()
+    """Kinds of column whose cells may be empty."""
     words: str = ""
     """The name of its word table; empty where rows are no words, and nothing can stand before them."""
     room: int = 0
@@ -99,6 +102,16 @@ class Body(nn.Module):
         """The head that says boxes of so many classes in what `forward` gives of an image, (U, D) -> (U, C + 7) or
         (U, C + 8) as engine/boxes.py reads them; a body of the layout "boxes" has one."""
         raise NotImplementedError(f"{type(self).__name__} finds no boxes")
+
+    def vectors(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(B, T, D) what it has at each place of a row (its words, its patches), and (B, T) which places there are; by
+        default its features, as one place."""
+        found: Tensor = self(batch)
+        return found[:, None], torch.ones(len(found), 1, dtype=torch.bool, device=found.device)
+
+    def rates(self) -> Mapping[str, float]:
+        """Name -> factor on the plan's rate, for weights that learn at another."""
+        return {}
 
     def counterpart(self) -> Counterpart | None:
         """Where its tensors are in plain transformers; None where no such model computes what it does."""

@@ -46,9 +46,13 @@ def outline(folder: Path, net: Network, recipe: Recipe) -> None:
     """What the plain network is, before anything is cut away, in `folder`, which exists: all but its weights."""
     from safetensors.torch import load_file, save_file
 
-    from sartor.network import laid_down
+    from sartor.network import described, laid_down
 
-    net.body.save(folder, laid_down(net.head, folder), recipe.task.describe())
+    layer = laid_down(net.head, folder)
+    net.body.save(folder, layer, described(recipe.task, layer))
+    if any(file.parent not in (folder, folder / "sartor") for file in folder.rglob("*.safetensors")):
+        said = f"{recipe.backbone.name} is saved as several models, and a compressed bundle holds one"
+        raise BadInput("COMPRESS_PARTS", said, fix="compress a network of one backbone")
     (folder / "sartor").mkdir(exist_ok=True)
     files = sorted(folder.glob("*.safetensors"))
     tensors = {name: tensor for file in files for name, tensor in load_file(file).items()}

@@ -28,7 +28,7 @@ def opened(bundle: Any, task_name: str | None = None) -> Bundle:
 def labelled(bundle: Bundle, data: Any, hints: Hints) -> Rows:
     """Rows in the bundle's shape, with the target that it predicts. Raises `BadInput` where the target is missing."""
     rows = unlabelled(bundle, data, hints, serving=False)
-    if not rows.schema.members:
+    if not rows.schema.members and bundle.schema.target is not None:
         _refuse_unlabelled(rows, bundle.schema)
     for name in rows.schema.members:
         _refuse_unlabelled(sets.one(rows, name), bundle.schema.members[name])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -125,6 +125,11 @@ def joined(body: Body, task: Task, method: Method, steps: int) -> Network:
 def laid_down(head: nn.Module, folder: Path) -> nn.Module:
     """The layer of a head that belongs in the transformers layout; what does not is written into `folder`."""
     return head.keep(folder) if isinstance(head, Head) else head
+
+
+def described(task: Task, layer: nn.Module) -> dict[str, Any]:
+    """What a transformers configuration says of the outputs; where a task has no names for them, how many they are."""
+    return ({"num_labels": layer.out_features} if isinstance(layer, nn.Linear) else {}) | task.describe()
 
 
 def taken_up(task: Task, body: Body, folder: Path) -> nn.Module:

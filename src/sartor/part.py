@@ -101,7 +101,7 @@ def part(shelf: str, spelled: str) -> Part:
     name, _, rest = spelled.partition(":")
     made = part_class(shelf, name.strip())
     given: dict[str, Any] = {}
-    for piece in filter(None, (p.strip() for p in rest.split(","))):
+    for piece in filter(None, (p.strip() for p in apart(rest, ","))):
         key, equals, text = piece.partition("=")
         if not equals:
             raise BadInput(
@@ -149,7 +149,7 @@ def cast(kind: Any, value: Any, where: str) -> Any:
     if origin is tuple:
         return _cast_tuple(typing.get_args(kind)[0], value, where)
     if isinstance(kind, type) and issubclass(kind, Part):
-        return part_from_json(kind.shelf, value) if isinstance(value, dict) else part(kind.shelf, str(value))
+        return part_from_json(kind.shelf, value) if isinstance(value, dict) else part(kind.shelf, bare(str(value)))
     return _cast_plain(kind, value, where)
 
 
@@ -180,7 +180,7 @@ def _cast_literal(allowed: tuple[Any, ...], value: Any, where: str) -> Any:
 
 
 def _cast_tuple(kind: Any, value: Any, where: str) -> tuple[Any, ...]:
-    items = list(filter(None, value.split("+"))) if isinstance(value, str) else value
+    items = list(filter(None, apart(value, "+"))) if isinstance(value, str) else value
     if not isinstance(items, list | tuple):
         items = [items]
     return tuple(cast(kind, item, where) for item in items)
@@ -223,9 +223,28 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, tuple | list) else value
 
 
+def apart(text: str, sign: str) -> list[str]:
+    """The text parted at each `sign` that stands in no brackets."""
+    found, depth = [""], 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if letter == sign and depth == 0:
+            found.append("")
+        else:
+            found[-1] += letter
+    return found
+
+
+def bare(text: str) -> str:
+    """A part's spelling without the brackets around it."""
+    text = text.strip()
+    return text[1:-1] if text.startswith("(") and text.endswith(")") else text
+
+
 def _spell(value: Any) -> str:
+    """A part that has settings of its own stands in brackets."""
     if isinstance(value, Part):
-        return value.spelled()
+        return f"({value.spelled()})" if ":" in value.spelled() else value.spelled()
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):

@@ -15,8 +15,7 @@ Integers = NDArray[np.int64]
 
 LOWER_IS_BETTER = frozenset(
     {"log_loss", "mean_loss", "brier", "calibration_error", "mae", "mse", "rmse", "median_absolute_error"}
-    | {"wer", "cer"}
-    | {"bits_per_byte", "perplexity"}
+    | {"wer", "cer", "bits_per_byte", "perplexity", "median_rank", "back_median_rank"}
 )
 
 
@@ -37,7 +36,8 @@ class Predictions:
                    there are (U, C) of them, and a value is a tuple of labels, one for each token, or the text that is
                    made of the frames; None: one for each row
     boxes          (U, 4) where each of a row's answers is in its image: left, top, right, bottom, in pixels
-    measures       name -> (N,) what else a model tells of each row, such as what the right text costs
+    measures       name -> (N,) or (N, K) what else a model tells of each row, such as what the right text costs, or
+                   where its answer stands among others
     """
 
     rows: Integers
@@ -81,7 +81,7 @@ class Predictions:
         columns: dict[str, Any] = {"row": pa.array(self.rows)}
         answers = [list(v) if isinstance(v, tuple) else v for v in self.values.tolist()]
         mixed = len({type(answer) for answer in answers}) > 1
-        columns |= {f"{MEASURE}{name}": pa.array(values) for name, values in self.measures.items()}
+        columns |= {f"{MEASURE}{name}": pa.array(values.tolist()) for name, values in self.measures.items()}
         columns["prediction"] = pa.array([_join(answer) for answer in answers] if mixed else answers)
         if self.probabilities is not None:
             each = pa.list_(pa.float64())
@@ -117,11 +117,8 @@ class Predictions:
         boxes = None
         if "box" in table.column_names:
             boxes = np.asarray([b for row in table.column("box").to_pylist() for b in row], np.float64).reshape(-1, 4)
-        measures = {
-            name.removeprefix(MEASURE): table.column(name).to_numpy().astype(np.float64)
-            for name in table.column_names
-            if name.startswith(MEASURE)
-        }
+        names = [name for name in table.column_names if name.startswith(MEASURE)]
+        measures = {n.removeprefix(MEASURE): np.array(table.column(n).to_pylist(), dtype=np.float64) for n in names}
         return cls(table.column("row").to_numpy().astype(np.int64), values, labels, found, ends, boxes, measures)
 
 

@@ -50,6 +50,10 @@ class Reading:
         formed; `asked`: to be answered, not learned from or scored."""
         return table
 
+    def covers(self, reads: frozenset[str], schema: Schema) -> bool:
+        """Whether the task can be asked of what reads columns of these kinds; none named: any."""
+        return True
+
     def hinted(self, columns: Collection[str], hints: Hints) -> Hints:
         """What the user said of the columns, and what the task knows of them beside it."""
         return hints

@@ -29,7 +29,7 @@ from sartor import compressed
 from sartor.backbone import Backbone
 from sartor.body import Body
 from sartor.errors import BadInput
-from sartor.network import Network, joined, laid_down, taken_up
+from sartor.network import Network, described, joined, laid_down, taken_up
 from sartor.peft_format import PEFT_CONFIG, PEFT_WEIGHTS, in_peft
 from sartor.recipe import Recipe
 
@@ -88,7 +88,8 @@ def _facts(folder: Path) -> dict[str, Any]:
 def write(folder: Path, net: Network, recipe: Recipe, form: Form) -> None:
     """The network's files in `folder`, which exists; for `merged` nothing inserted may be left."""
     if form == "merged":
-        net.body.save(folder, laid_down(net.head, folder), recipe.task.describe())
+        layer = laid_down(net.head, folder)
+        net.body.save(folder, layer, described(recipe.task, layer))
     else:
         _write_changed(folder, net, recipe)
 

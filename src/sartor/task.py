@@ -35,9 +35,9 @@ class Task(Part):
 
     shelf: ClassVar[str] = "tasks"
     layout: ClassVar[str] = "row"
-    """What its head reads: one vector a "row", one for each of its "tokens" or "frames", or many of which each may say
-    one of its "boxes"; of "answers", texts that are said of something, or of "texts" that go on, one for each token
-    that is to be said. A backbone says which it can be."""
+    """What its head reads: one vector a "row", one for each of its "tokens" or "frames" or of its two "sides", or many
+    of which each may say one of its "boxes"; of "answers", texts that are said of something, or of "texts" that go on,
+    one for each token that is to be said. A backbone says which it can be."""
     reading: ClassVar[Reading]
     """How its data are recognised, read, checked and parted."""
     members: ClassVar[Members] = Members()

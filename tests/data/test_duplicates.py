@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 
-from sartor.data.duplicates import ALIKE, near, normal, repeated
+from pair_samples import captioned
+from sartor.data.duplicates import ALIKE, keys, near, normal, repeated
 
 WORDS = [f"word{i}" for i in range(400)]
 
@@ -56,3 +58,10 @@ def test_the_first_of_equal_keys_is_kept_and_blank_ones_are_not_copies() -> None
 def test_the_normal_form() -> None:
     assert normal("It's  GOOD, isn't it?") == "it s good isn t it"
     assert normal("Café—Über 你好") == "café über 你 好"
+
+
+def test_the_same_text_beside_another_image_is_no_copy() -> None:
+    rows = captioned(6).take([0, 0, 1])
+    rows = replace(rows, columns={**rows.columns, "caption": ["one  text", "one text", "one text"]})
+    found = keys(rows)
+    assert found[0] == found[1] != found[2]

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from pair_samples import captioned, described, matched
 from sartor.data.rows import Column, Schema
 from sartor.errors import BadInput, did_you_mean
 from sartor.part import names
 from sartor.position.entrants import enter, families, learned, refuse_unfit, with_seed
+from sartor.tasks.matching import Matching
 from table_samples import graded
 from text_samples import labelled, measured, spanned, task_of
 
@@ -133,3 +135,23 @@ def test_every_network_learns_its_columns_once() -> None:
     tables = [c.recipe.backbone.table for c in found if c.recipe is not None and c.family == "columns"]  # type: ignore[attr-defined]
     assert len(tables) == 2
     assert tables[0] is tables[1]
+
+
+def test_over_pairs_those_enter_that_read_both_sides() -> None:
+    texts, mixed = matched(60), captioned(20)
+    task = Matching().learn(texts)
+    found = {
+        name: {c.family for c in enter(task, rows.schema, None, {})} for name, rows in (("t", texts), ("m", mixed))
+    }
+    assert found["t"] == {"chance", "embedding_cosine", "full", "lora", "probe", "tfidf_cosine"}
+    assert found["m"] == {"chance", "fusion", "ridge_cosine"}
+    with pytest.raises(BadInput, match="'tfidf' cannot answer what matching asks"):
+        enter(task, texts.schema, ["tfidf"], {})
+
+
+def test_a_joint_network_enters_where_all_that_it_reads_is_there() -> None:
+    both = described(40)
+    assert "fusion" in {c.family for c in enter(task_of(both), both.schema, None, {})}
+    assert "fusion" not in {c.family for c in enter(TASK, ROWS.schema, None, {})}
+    given = ["(fusion:of=minilm+vit,how=cross)+full@0.001"]
+    assert [c.spelled() for c in enter(task_of(both), both.schema, given, {})] == given

@@ -34,10 +34,14 @@ COLUMNS = {
     **{kind: {"cells": CELLS} for kind in CELL_KINDS},
 }
 """Three rows of each kind of column, as `Body.encode` takes them."""
-LAYOUTS = ("row", "tokens", "items", "frames", "boxes")
+LAYOUTS = ("row", "tokens", "items", "frames", "boxes", "sides")
 LEARNED = {"items": lambda: wandering(40), "columns": graded}
 """Rows that a backbone has to have learned from."""
-NEEDS = {"encoder": "path={tiny_encoder}", "bundle": "path={tiny_bundle}"}
+NEEDS = {
+    "encoder": "path={tiny_encoder}",
+    "bundle": "path={tiny_bundle}",
+    "fusion": "of=(encoder:path={tiny_encoder})+(convnet:size=tiny,image_size=32),how=cross,width=32",
+}
 """Settings that a backbone cannot be built without."""
 
 
@@ -64,7 +68,8 @@ def body(backbone: Backbone, layout: str) -> Any:
 
 
 def columns(body: Any) -> dict[str, Any]:
-    return {name: values for kind in body.reads for name, values in COLUMNS[kind].items()}
+    found = {name: values for kind in body.reads for name, values in COLUMNS[kind].items()}
+    return found | ({"text_pair": READ[::-1]} if getattr(body, "paired", False) else {})
 
 
 def test_it_says_what_it_reads(backbone: Backbone, body: Any) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from image_samples import boxed, pictured
+from pair_samples import described
 from sartor.bundle import Bundle, save_network
 from sartor.compressing import compress
 from sartor.compressor import Compressor
@@ -25,6 +26,7 @@ from tiny_runs import begun, steps
 REFUSED = re.compile(r"error\[\w+\]: .+ Fix: .+\.$")
 PARTS = {"labels": (labelled(32), labelled(16, 1)), "tokens": (spanned(24), spanned(12, 1))}
 PARTS |= {"images": (pictured(24), pictured(12, 1)), "boxes": (boxed(24), boxed(12, 1))}
+PARTS |= {"both": (described(32), described(16, 1))}
 NETWORKS = {
     "mean": ("labels", "encoder:path={},pooling=mean"),
     "native": ("labels", "encoder:path={},pooling=native"),
@@ -33,10 +35,12 @@ NETWORKS = {
     "convnet": ("images", "convnet:size=tiny,image_size=32"),
     "places": ("boxes", "detector:image_size=64"),
     "queries": ("boxes", "detector:path={}"),
+    "fusion": ("both", "fusion:of=(encoder:path={})+(convnet:size=tiny,image_size=32),how=cross,width=32"),
 }
-CANNOT = {(n, name) for n in ("convnet", "places") for name in ("drop_layers", "narrow", "prune", "quantize")}
+CANNOT = {(n, name) for n in ("convnet", "places", "fusion") for name in ("drop_layers", "narrow", "prune", "quantize")}
 CANNOT |= {("queries", "narrow")}
-"""A network of convolutions has no linear layers in its blocks, each of another shape; YOLOS counts its own heads."""
+"""A network of convolutions has no linear layers in its blocks, each of another shape; YOLOS counts its own heads; a
+joint network is saved as several."""
 
 
 @dataclass

@@ -40,7 +40,9 @@ BOXED = {"object_detection"}
 """Likewise: tests/shelves/test_tasks_in_boxes.py."""
 IN_WORDS = {"translation", "causal_lm"}
 """Those whose answers are texts: tests/shelves/test_in_words.py."""
-ROWWISE = [name for name in names("tasks") if name not in EPISODIC | SPOKEN | BOXED | IN_WORDS]
+PAIRED = {"matching"}
+"""They say nothing of a row alone: tests/shelves/test_pairs.py."""
+ROWWISE = [name for name in names("tasks") if name not in EPISODIC | SPOKEN | BOXED | IN_WORDS | PAIRED]
 OTHERWISE = ("token_classification:crf=true",)
 """Settings that make another task of one."""
 CASES = [

@@ -17,7 +17,7 @@ class Encoder(Backbone):
     """A text encoder from a folder in the transformers layout, or from the hub's cache by its name."""
 
     reads: ClassVar[frozenset[str]] = frozenset({"text", "tokens"})
-    layouts: ClassVar[frozenset[str]] = frozenset({"row", "tokens"})
+    layouts: ClassVar[frozenset[str]] = frozenset({"row", "tokens", "sides"})
 
     path: str = ""
     """A folder, or a hub name such as `sentence-transformers/all-mpnet-base-v2`."""
@@ -32,11 +32,9 @@ class Encoder(Backbone):
         from sartor.pretrained.place import model_folder
         from sartor.pretrained.text import open_text
 
-        return open_text(
-            model_folder(self.path), "tokens" if layout == "tokens" else self.pooling, self.max_length, fresh
-        )
+        return open_text(model_folder(self.path), self.pooling, self.max_length, layout, fresh)
 
     def reopen(self, folder: Path, layout: str) -> Body:
         from sartor.pretrained.text import reopen_text
 
-        return reopen_text(folder, "tokens" if layout == "tokens" else self.pooling, self.max_length)
+        return reopen_text(folder, self.pooling, self.max_length, layout)

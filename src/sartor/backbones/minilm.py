@@ -29,7 +29,7 @@ class MiniLM(Backbone):
     """all-MiniLM-L6-v2, read by the mean of its tokens as its authors trained it."""
 
     reads: ClassVar[frozenset[str]] = frozenset({"text", "tokens"})
-    layouts: ClassVar[frozenset[str]] = frozenset({"row", "tokens"})
+    layouts: ClassVar[frozenset[str]] = frozenset({"row", "tokens", "sides"})
 
     pooling: Literal["mean", "native"] = "mean"
     max_length: int = 256
@@ -40,12 +40,12 @@ class MiniLM(Backbone):
     def build(self, layout: str, fresh: bool = False) -> Body:
         from sartor.pretrained.text import open_text
 
-        return open_text(packaged_folder(), "tokens" if layout == "tokens" else self.pooling, self.max_length, fresh)
+        return open_text(packaged_folder(), self.pooling, self.max_length, layout, fresh)
 
     def reopen(self, folder: Path, layout: str) -> Body:
         from sartor.pretrained.text import reopen_text
 
-        return reopen_text(folder, "tokens" if layout == "tokens" else self.pooling, self.max_length)
+        return reopen_text(folder, self.pooling, self.max_length, layout)
 
 
 def packaged_folder() -> Path:

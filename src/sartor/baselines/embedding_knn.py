@@ -96,7 +96,9 @@ def _embed(body: Body, rows: Rows) -> NDArray[np.float32]:
     from sartor.data.inputs import inputs
     from sartor.engine.features import features
 
-    found: NDArray[np.float32] = features(body, body.encode(inputs(rows, body.reads))).numpy().astype(np.float32)
+    found: NDArray[np.float32] = (
+        features(body, body.encode(inputs(rows, body.reads, body.gaps))).numpy().astype(np.float32)
+    )
     return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12))
 
 

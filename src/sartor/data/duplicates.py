@@ -40,14 +40,14 @@ def compared(rows: Rows) -> str | None:
 
 
 def keys(rows: Rows) -> list[tuple[Hashable, ...]]:
-    """What two rows share when their inputs say the same: the texts; without texts the content of the images or
-    sounds; in any other table every input."""
+    """What two rows share when their inputs say the same: the texts and the content of the images or sounds; in any
+    other table every input."""
     texts = rows.schema.worded()
     media = (*rows.schema.reading("image"), *rows.schema.reading("audio"))
-    if media and not texts:
-        return list(zip(*([_content(v) for v in rows.columns[name]] for name in media), strict=True))
-    if texts:
-        return list(zip(*([_spaced(v) for v in rows.columns[name]] for name in texts), strict=True))
+    if media or texts:
+        said = [[_spaced(v) for v in rows.columns[name]] for name in texts]
+        shown = [[_content(v) for v in rows.columns[name]] for name in media]
+        return list(zip(*said, *shown, strict=True))
     return [tuple(map(_hashable, row)) for row in zip(*(rows.columns[n] for n in rows.schema.inputs), strict=True)]
 
 

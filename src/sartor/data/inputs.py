@@ -19,20 +19,20 @@ CELLS: tuple[Kind, ...] = ("number", "category", "boolean", "date")
 """What stands in the columns of a table that is no text: a body reads all of these kinds, or none."""
 
 
-def inputs(rows: Rows, kinds: Collection[str]) -> dict[str, list[Any]]:
+def inputs(rows: Rows, kinds: Collection[str], gaps: Collection[str] = ()) -> dict[str, list[Any]]:
     """Columns of the `kinds` that are read: `text` and `text_pair`, `tokens`, `items`, `image`, `audio`; `cells`, one
-    dict a row of what stands in the other columns; `row` is all of that written as one text. Raises `BadInput` for rows
-    that have none of one."""
+    dict a row of what stands in the other columns; `row` is all of that written as one text. None stands where
+    one of the kinds `gaps` is missing. Raises `BadInput` for rows that have none of one."""
     found: dict[str, list[Any]] = dict(text_columns(rows)) if "text" in kinds else {}
     found |= {"text": written(rows)} if "row" in kinds else {}
     found |= {"tokens": of_rows(rows)} if "tokens" in kinds else {}
     found |= {"items": items.of_rows(rows)} if "items" in kinds else {}
     found |= {"cells": cells(rows, CELLS)} if set(CELLS) <= set(kinds) else {}
-    return found | {kind: _media(rows, kind) for kind in MEDIA if kind in kinds}
+    return found | {kind: _media(rows, kind, kind in gaps) for kind in MEDIA if kind in kinds}
 
 
-def _media(rows: Rows, kind: Kind) -> list[Any]:
-    """The values of the one input column of a kind, none of them missing."""
+def _media(rows: Rows, kind: Kind, gaps: bool) -> list[Any]:
+    """The values of the one input column of a kind, none of them missing but where there may be `gaps`."""
     names = rows.schema.reading(kind)
     if len(names) != 1:
         said = (
@@ -43,7 +43,7 @@ def _media(rows: Rows, kind: Kind) -> list[Any]:
         fix = f"say which one does: --kind NAME={kind}" if not names else f"leave out all but one: --ignore {names[-1]}"
         raise BadInput(f"{kind.upper()}_COLUMN", said, fix=fix, where=rows.source)
     values = list(rows.column(names[0]))
-    if None in values:
+    if None in values and not gaps:
         said = f"the cell of '{names[0]}' is empty"
         raise BadInput(
             "MEDIA_EMPTY", said, fix="name a file there, or leave the row out", where=rows.place(values.index(None))

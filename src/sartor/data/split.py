@@ -62,13 +62,15 @@ def parted(rows: Rows, parts: tuple[Rows, Rows, Rows], how: str) -> Split:
     return Split(*parts, how=how, fingerprint=_fingerprint(rows, parts))
 
 
-def by_unit(rows: Rows, column: str, *, seed: int, validation: Rows | None, test: Rows | None) -> Split:
-    """The same with whole units: all rows that share a value of `column` are in one part, and a fifth of the values in
+def by_unit(
+    rows: Rows, column: str, *, seed: int, validation: Rows | None, test: Rows | None, share: float = MOST
+) -> Split:
+    """The same with whole units: all rows that share a value of `column` are in one part, and `share` of the values in
     each part that is cut. Raises `BadInput` where there are fewer values than parts."""
     given = {"validation": validation, "test": test}
     values = rows.columns[column]
     units = sorted({str(v) for v in values if v is not None})
-    parts, each = [part for part in (VALIDATION, TEST) if given[PARTS[part]] is None], max(1, round(MOST * len(units)))
+    parts, each = [part for part in (VALIDATION, TEST) if given[PARTS[part]] is None], max(1, round(share * len(units)))
     if len(units) <= len(parts):
         message = f"there is only one '{column}'" if len(units) == 1 else f"there are only {len(units)} '{column}'"
         fix = "give more of them, or the validation and the test part as files of their own"

@@ -134,11 +134,19 @@ def prepare(recipe: Recipe, examples: Batch, start: Start | None = None, prefixe
     chosen = start.chosen if start is not None else {}
     keeps = plan.prefix_cache == "auto" and crew.world == 1 and steps > 0
     depth = min(net.body.depth(), len(net.body.blocks()) - 1) if keeps else 0
-    state = begin(net, plan, recipe.method.rates(net)) if steps else None
+    state = begin(net, plan, _rates(recipe, net)) if steps else None
     rows = len(examples)
     run = Run(recipe, net, state, rows, start=chosen, parameters=counted, examples=examples, depth=depth)
     run.prefixes = prefixes or run.prefixes
     return run
+
+
+def _rates(recipe: Recipe, net: Network) -> dict[str, float]:
+    """Name -> factor on the plan's rate, as the method and the body have it."""
+    found = dict(recipe.method.rates(net))
+    for name, factor in net.body.rates().items():
+        found[f"body.{name}"] = factor * found.get(f"body.{name}", 1.0)
+    return found
 
 
 def _count(weights: Iterable[Tensor]) -> int:

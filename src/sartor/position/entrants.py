@@ -32,7 +32,8 @@ def enter(
     rates they race. A family whose file says `most_rows` enters by itself only where there are no more; one whose file
     says what it `reads`, only where there is an input of such a kind.
 
-    A wanted candidate is a family's name, a baseline (`tfidf`), or `backbone+method`, with `@rate` where one is meant.
+    A wanted candidate is a family's name, a baseline (`tfidf`), or `backbone+method`, with `@rate` where one is meant;
+    a backbone whose spelling has a + stands in brackets.
     """
     found: list[Candidate] = []
     for name in wanted or [name for name in families() if _offers(name, schema, rows)]:
@@ -98,17 +99,17 @@ def _recipe(
 
 
 def _spelled(text: str, task: Task, plan: Mapping[str, Any]) -> Candidate:
-    backbone, plus, rest = text.partition("+")
-    if not plus:
+    backbone, *rest = parts.apart(text, "+")
+    if not rest:
         known = {*families(), *parts.names("baselines")}
         if text.partition(":")[0] not in parts.names("baselines"):
             fix = f"{did_you_mean(text, known)}; or write backbone+method, such as minilm+lora:r=8@5e-4"
             raise BadInput("CANDIDATE_UNKNOWN", f"no candidate is called '{text}'", fix=fix)
         made = cast(Baseline, parts.part("baselines", text))
         return Candidate(made.spelled(), made.name, baseline=made)
-    method, at, rate = rest.partition("@")
+    method, at, rate = "+".join(rest).partition("@")
     settings = {**plan, **({"learning_rate": rate} if at else {})}
-    return _recipe(method.partition(":")[0], task, backbone, method, None, settings)
+    return _recipe(method.partition(":")[0], task, parts.bare(backbone), method, None, settings)
 
 
 def _fits(candidate: Candidate, task: Task, schema: Schema, strict: bool) -> bool:
@@ -122,7 +123,7 @@ def _fits(candidate: Candidate, task: Task, schema: Schema, strict: bool) -> boo
     part = candidate.recipe.backbone if candidate.recipe is not None else candidate.baseline
     assert part is not None
     there = {schema.kind(name) for name in schema.inputs}
-    fits = not part.reads or bool(part.reads & there)
+    fits = part.fits(there) and task.reading.covers(part.reads, schema)
     if strict and not fits:
         fix = f"give it a column of kind {', '.join(sorted(part.reads))}: --kind COLUMN=KIND"
         raise BadInput("CANDIDATE_READS", f"'{candidate.name}' reads {', '.join(sorted(part.reads))}", fix=fix)

@@ -38,7 +38,8 @@ class Candidate:
         if self.recipe is None:
             return self.baseline.spelled() if self.baseline is not None else ""
         rate = "" if self.recipe.plan.learning_rate is None else f"@{self.recipe.plan.learning_rate:g}"
-        return f"{self.recipe.backbone.spelled()}+{self.recipe.method.spelled()}{rate}"
+        backbone = self.recipe.backbone.spelled()
+        return f"{f'({backbone})' if '+' in backbone else backbone}+{self.recipe.method.spelled()}{rate}"
 
 
 @dataclass

@@ -63,10 +63,20 @@ class ImageBody(Body):
 
     def forward(self, batch: Batch) -> Features:
         """(B, D)"""
-        place = next(self.model.parameters()).device
-        seen = batch.dense["pixels"].to(place).float() * self.scale - self.shift  # (B, 3, H, W)
-        features: Tensor = self.model(seen.contiguous(memory_format=torch.channels_last)).logits
+        features: Tensor = self.model(self._seen(batch)).logits
         return features
+
+    def vectors(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(B, T, D) of its patches, or of the places of its last map, whose channels are as many as its features."""
+        hidden: Tensor = self.model.base_model(self._seen(batch)).last_hidden_state
+        hidden = hidden.flatten(2).transpose(1, 2) if hidden.ndim == 4 else hidden
+        return hidden, torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
+
+    def _seen(self, batch: Batch) -> Tensor:
+        """(B, 3, H, W) normalised."""
+        place = next(self.model.parameters()).device
+        seen = batch.dense["pixels"].to(place).float() * self.scale - self.shift
+        return seen.contiguous(memory_format=torch.channels_last)
 
     def augment(self, batch: Batch, seed: int) -> Batch:
         if not self.augmentations:

@@ -46,7 +46,7 @@ def _kept(body: Body, batch: Batch) -> tuple[Kept, Tensor]:
     blocks = body.blocks()
     with tapped(blocks) as kept:
         features = _plain(body, batch)
-    if len({hidden_of(calls[0]).shape for calls in kept}) > 1:
+    if not all(kept) or len({hidden_of(calls[0]).shape for calls in kept}) > 1:
         fix = "read the last layer alone"
         raise BadInput("LEVELS_SHAPE", "the blocks of this network return values of different shapes", fix=fix)
     return kept, features

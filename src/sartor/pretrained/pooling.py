@@ -76,3 +76,25 @@ def says_mean(folder: Path) -> bool:
 
     file = folder / "1_Pooling" / "config.json"
     return file.is_file() and bool(read_json(file).get("pooling_mode_mean_tokens"))
+
+
+def drop_block(model: Any) -> bool:
+    """Take the appended pooling block out; whether there was one."""
+    layers = model.base_model.encoder.layer
+    if bool(layers[-1].attention.self.query.weight.any()):
+        return False
+    del layers[-1]
+    model.config.num_hidden_layers = len(layers)
+    return True
+
+
+def dense_before_tanh(model: Any) -> nn.Linear:
+    """The dense layer that the architecture puts before its tanh: BERT's pooler, RoBERTa's classifier."""
+    pooler = getattr(model.base_model, "pooler", None)
+    dense: nn.Linear = pooler.dense if pooler is not None else model.classifier.dense
+    return dense
+
+
+def head_dropout(config: Any) -> float:
+    own = getattr(config, "classifier_dropout", None)
+    return float(own if own is not None else getattr(config, "hidden_dropout_prob", 0.1))

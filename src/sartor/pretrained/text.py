@@ -35,11 +35,22 @@ class TextBody(Body):
     native   the architecture's own classifier, its last linear layer taken out
     mean     mean pooling (see pooling.py); only the encoder runs here, the block is written when the body is saved
     tokens   the architecture's own classifier of tokens, its last linear layer taken out; one vector a token
+
+    A pair of texts is one row that is read across both; or, for the layout `sides`, two texts that are read apart, as
+    two windows of a row are.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, how: Literal["mean", "native", "tokens"], max_length: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        how: Literal["mean", "native", "tokens"],
+        max_length: int,
+        layout: str = "row",
+    ) -> None:
         super().__init__()
         self.how = how
+        self.paired = layout == "sides"
         self.tokenizer = tokenizer
         self.readers = (tokenizer,)
         self.reads = frozenset({"tokens" if how == "tokens" else "text"})
@@ -49,7 +60,7 @@ class TextBody(Body):
         head = model.get_submodule(self.place)
         self.width: int = head.in_features
         self.heads = {"classifier": head}  # a plain dict: the head is trained as the network's, not the body's
-        self.dropout = nn.Identity() if how == "tokens" else nn.Dropout(_head_dropout(model.config))
+        self.dropout = nn.Identity() if how == "tokens" else nn.Dropout(pooling.head_dropout(model.config))
         if how == "mean":
             self.model = model.base_model
             self.model.pooler = None
@@ -69,8 +80,12 @@ class TextBody(Body):
         """`text`, and `text_pair` where there is one, -> token ids cut at `max_length`; or `tokens`, in windows."""
         if self.how == "tokens":
             return words.encode(self.tokenizer, columns["tokens"], min(self.max_length, self.room // 2))
-        texts = list(columns["text"])
-        pairs = list(columns["text_pair"]) if "text_pair" in columns else None
+        if self.paired:
+            return words.sides(*(self._encoded(columns[side], None) for side in words.paired(columns)))
+        return self._encoded(columns["text"], columns.get("text_pair"))
+
+    def _encoded(self, column: Sequence[str], beside: Sequence[str] | None) -> Batch:
+        texts, pairs = list(column), None if beside is None else list(beside)
         found = self.tokenizer(texts, pairs, truncation=True, max_length=self.max_length, return_attention_mask=False)
         lengths = torch.tensor([0] + [len(ids) for ids in found["input_ids"]], dtype=torch.long)
         flat = {
@@ -86,6 +101,13 @@ class TextBody(Body):
         features = words.picked(features, batch) if self.how == "tokens" else features
         dropped: Tensor = self.dropout(features)
         return dropped
+
+    def vectors(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        inputs = batch.padded({"input_ids": self.tokenizer.pad_token_id or 0})
+        device = next(self.model.parameters()).device
+        inputs = {name: values.to(device) for name, values in inputs.items() if name in (*INPUTS, "attention_mask")}
+        hidden: Tensor = self.model.base_model(**inputs).last_hidden_state
+        return hidden, inputs["attention_mask"].bool()
 
     def layout(self) -> Literal["packed", "padded"]:
         return "packed" if self.packs and not _on_gpu(self) else "padded"
@@ -241,13 +263,14 @@ class TextBody(Body):
         trained = {f"{model.base_model_prefix}.{name}": w for name, w in self.model.state_dict().items()}
         model.load_state_dict(trained, strict=False)
         pooling.write_block(model.base_model.encoder.layer[-1])
-        pooling.write_pooler(_dense_before_tanh(model))
+        pooling.write_pooler(pooling.dense_before_tanh(model))
         return model
 
 
-def open_text(folder: Path, how: Way, max_length: int, fresh: bool = False) -> TextBody:
+def open_text(folder: Path, way: Way, max_length: int, layout: str = "row", fresh: bool = False) -> TextBody:
     """The text encoder in `folder`. `auto`: mean pooling where the folder says so and its anatomy allows it."""
     admit(folder)
+    how: Way = "tokens" if layout == "tokens" else way
     model = _classifier(folder, how, fresh)
     if how == "tokens":
         return TextBody(model, _tokenizer(folder, apart=True), how, words.longest(model, max_length))
@@ -255,32 +278,23 @@ def open_text(folder: Path, how: Way, max_length: int, fresh: bool = False) -> T
     if wanted == "mean" and not pooling.expressible(model.base_model):
         kind = type(model.base_model).__name__
         raise BadInput("POOLING", f"{kind} cannot be read by mean pooling", fix="use pooling=native for this model")
-    return TextBody(
-        model, _tokenizer(folder), "mean" if wanted == "mean" else "native", words.longest(model, max_length)
-    )
+    read: Literal["mean", "native"] = "mean" if wanted == "mean" else "native"
+    return TextBody(model, _tokenizer(folder), read, words.longest(model, max_length), layout)
 
 
-def reopen_text(folder: Path, how: Way, max_length: int) -> TextBody:
+def reopen_text(folder: Path, way: Way, max_length: int, layout: str = "row") -> TextBody:
     """The body that `TextBody.save` wrote, for whatever head: `auto` recognises the appended pooling block by its zero
     queries, which is left out where single tokens are read."""
+    how: Way = "tokens" if layout == "tokens" else way
     saved = str((admit(folder).get("architectures") or [""])[0])
     if how != "tokens" and saved.endswith("ForTokenClassification"):
-        return open_text(folder, how, max_length)
+        return open_text(folder, way, max_length, layout)
     model = _classifier(folder, how)
-    pooled = how != "native" and pooling.expressible(model.base_model) and _drop_pooling(model)
+    pooled = how != "native" and pooling.expressible(model.base_model) and pooling.drop_block(model)
     if how == "tokens":
         return TextBody(model, _tokenizer(folder, apart=True), how, words.longest(model, max_length))
-    return TextBody(model, _tokenizer(folder), "mean" if pooled else "native", words.longest(model, max_length))
-
-
-def _drop_pooling(model: Any) -> bool:
-    """Take the appended pooling block out; whether there was one."""
-    layers = model.base_model.encoder.layer
-    if bool(layers[-1].attention.self.query.weight.any()):
-        return False
-    del layers[-1]
-    model.config.num_hidden_layers = len(layers)
-    return True
+    read: Literal["mean", "native"] = "mean" if pooled else "native"
+    return TextBody(model, _tokenizer(folder), read, words.longest(model, max_length), layout)
 
 
 def last_linear(model: Any) -> str:
@@ -378,18 +392,6 @@ def _name_of(body: nn.Module, module: Any) -> str:
 
 def _on_gpu(module: nn.Module) -> bool:
     return next(module.parameters()).device.type == "cuda"
-
-
-def _dense_before_tanh(model: Any) -> nn.Linear:
-    """The dense layer that the architecture puts before its tanh: BERT's pooler, RoBERTa's classifier."""
-    pooler = getattr(model.base_model, "pooler", None)
-    dense: nn.Linear = pooler.dense if pooler is not None else model.classifier.dense
-    return dense
-
-
-def _head_dropout(config: Any) -> float:
-    own = getattr(config, "classifier_dropout", None)
-    return float(own if own is not None else getattr(config, "hidden_dropout_prob", 0.1))
 
 
 def put(model: Any, name: str, module: nn.Module) -> None:

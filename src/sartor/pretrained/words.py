@@ -10,13 +10,14 @@ Legend: N rows, S pieces of all rows, W windows of all rows, U tokens of all row
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sartor.batch import Batch
+from sartor.batch import Batch, joined
+from sartor.errors import BadInput
 
 OVERLAP = 4
 """Neighbouring windows share at least so little as one part in this of a window's room."""
@@ -75,6 +76,25 @@ def by_window(batch: Batch) -> Batch:
     begins[batch.offsets[:-1]] = True
     starts = torch.cat([torch.where(begins)[0], batch.offsets[-1:]])
     return Batch(torch.arange(len(starts) - 1), starts, batch.sequences, depth=batch.depth)
+
+
+def paired(columns: Mapping[str, Sequence[Any]]) -> tuple[str, str]:
+    """The two columns of texts that are read apart. Raises `BadInput` where there is only one."""
+    if "text_pair" not in columns:
+        fix = "name both with --text, or choose a backbone that reads the other side too, such as fusion"
+        raise BadInput("MATCH_SIDES", "a text encoder reads two sides of text, and the rows have one", fix=fix)
+    return "text", "text_pair"
+
+
+def sides(left: Batch, right: Batch) -> Batch:
+    """Two texts a row as two windows of it, each of which a head reads."""
+    count = len(left)
+    both = joined([left, right])
+    order = torch.arange(2 * count).view(2, count).T.reshape(-1)  # a row's two sides one after the other
+    woven = both.take(order)
+    window = (torch.arange(2 * count) % 2).repeat_interleave(woven.lengths).int()
+    twos = torch.full((count,), 2)
+    return Batch(torch.arange(count), woven.offsets[::2], {**woven.sequences, "window": window}, counts=twos)
 
 
 def picked(hidden: Tensor, batch: Batch) -> Tensor:

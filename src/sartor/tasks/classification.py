@@ -82,7 +82,7 @@ class Classification(Task):
 
         from sartor.data.inputs import inputs
 
-        batch = body.encode(inputs(rows, body.reads))
+        batch = body.encode(inputs(rows, body.reads, body.gaps))
         known = self._indicator(rows)
         if known is None:
             return replace(batch, rows=torch.from_numpy(rows.numbers))

@@ -98,7 +98,7 @@ class FewShot(Task):
         from sartor.data.inputs import inputs
         from sartor.engine.episodes import GROUP
 
-        batch = body.encode(inputs(rows, body.reads))
+        batch = body.encode(inputs(rows, body.reads, body.gaps))
         dense = {**batch.dense, GROUP: torch.from_numpy(groups_of(rows))}
         return replace(batch, rows=torch.from_numpy(rows.numbers), dense=dense, targets=self._targets(rows))
 

@@ -108,7 +108,7 @@ class Multitask(Task):
             raise BadInput("VALUE_RANGE", f"multitask.alpha is {self.alpha:g}", fix="give between 0 and 1")
         for name, task in zip(self.names, self.tasks, strict=True):
             if task.layout != self.layout:
-                message = f"multitask has one answer a row, and '{name}' ({task.name}) has one a token"
+                message = f"multitask has one answer a row, and '{name}' ({task.name}) has one for its {task.layout}"
                 raise BadInput("TASKS_LAYOUT", message, fix="train it alone")
 
     def metrics(self) -> tuple[str, ...]:

@@ -63,7 +63,7 @@ class Regression(Task):
 
         from sartor.data.inputs import inputs
 
-        batch = body.encode(inputs(rows, body.reads))
+        batch = body.encode(inputs(rows, body.reads, body.gaps))
         known = _numbers(rows)
         targets = None if known is None else torch.from_numpy(known.astype(np.float32))
         return replace(batch, rows=torch.from_numpy(rows.numbers), targets=targets)

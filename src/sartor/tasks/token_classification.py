@@ -130,7 +130,7 @@ class TokenClassification(Task):
     def encode(self, rows: Rows, body: Body) -> Batch:
         import torch
 
-        batch = body.encode(inputs(rows, body.reads))
+        batch = body.encode(inputs(rows, body.reads, body.gaps))
         known = None if rows.targets() is None else torch.from_numpy(self._tagging().known(rows))
         return replace(batch, rows=torch.from_numpy(rows.numbers), targets=known)
 

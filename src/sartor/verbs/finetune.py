@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, cast
 from sartor import part as parts
 from sartor.backbone import Backbone
 from sartor.data.hints import Hints
-from sartor.data.inputs import CELLS
 from sartor.engine import launch
 from sartor.engine.progress import Progress
 from sartor.errors import BadInput
@@ -24,15 +23,8 @@ if TYPE_CHECKING:
     from sartor.bundle import Bundle
     from sartor.saving import Form
 
-USUAL: dict[str, tuple[str, ...]] = {
-    "text": ("minilm", "seq2seq", "gpt"),
-    "messages": ("gpt",),
-    "image": ("convnet",),
-    "audio": ("speech",),
-    "items": ("items",),
-}
-USUAL |= dict.fromkeys(CELLS, ("columns",))
-"""Kind of input -> the backbones that are taken where none is named: the first that gives what the task reads."""
+USUAL = ("minilm", "seq2seq", "gpt", "convnet", "detector", "speech", "items", "columns", "fusion")
+"""Backbones that are taken where none is named: the first that reads the data and gives what the task asks."""
 
 
 @dataclass(frozen=True)
@@ -123,20 +115,17 @@ def finetune(
 
 
 def _usual(opening: Opening) -> str:
-    """The backbone that is taken where none is named, by the first kind of input that has one. Raises `BadInput`."""
-    schema = opening.split.train.schema
-    kinds = [schema.kind(name) for name in schema.inputs]
-    usual = (name for kind in kinds for name in USUAL.get(kind, ()))
-    found = next((n for n in usual if opening.task.layout in _layouts(n)), None)
+    """The backbone that is taken where none is named. Raises `BadInput`."""
+    schema, asked = opening.split.train.schema, opening.task
+    kinds = {schema.kind(name) for name in schema.inputs}
+    usual = [cast(Backbone, parts.part("backbones", name)) for name in USUAL]
+    fits = [b.name for b in usual if b.fits(kinds) and asked.reading.covers(b.reads, schema)]
+    found = next((b.name for b in usual if b.name in fits and asked.layout in b.layouts), fits[0] if fits else None)
     if found is None:
         fix = "name a text column with --text, or a network with --backbone (sartor show backbones)"
-        said = f"no backbone is usual for columns of kind {', '.join(sorted(set(kinds)))}"
+        said = f"no backbone is usual for columns of kind {', '.join(sorted(kinds))}"
         raise BadInput("BACKBONE_NONE", said, fix=fix, where=opening.split.train.source)
     return found
-
-
-def _layouts(name: str) -> frozenset[str]:
-    return cast(type[Backbone], parts.part_class("backbones", name)).layouts
 
 
 def _dry(opening: Opening, recipe: Recipe, out: str | Path) -> dict[str, Any]:
