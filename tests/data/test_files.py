@@ -157,7 +157,8 @@ def test_a_folder_lists_what_could_be_read(tmp_path: Path, write: Write, refusal
     write("data/a.jsonl", b"x")
     write("data/notes.txt", b"x")
     assert refusal(folder) == (
-        "error[DATA_DIRECTORY]: data: this is a folder, not a file. Fix: choose a file in it: a.jsonl, b.csv.gz."
+        "error[DATA_DIRECTORY]: data: this is a folder, not a file. Fix: choose a file in it: a.jsonl, b.csv.gz, "
+        "notes.txt."
     )
 
 

@@ -194,9 +194,8 @@ CONTRADICTIONS = [
     (
         Hints(kinds={"text": "txt"}),
         "error[KIND_UNKNOWN]: column 'text' is given the kind 'txt'. "
-        "Fix: did you mean 'text'? Known: audio, boolean, boxes, category, date, id, image, items, labels, number, "
-        "tags, "
-        "text, tokens.",
+        "Fix: did you mean 'text'? Known: audio, boolean, boxes, category, date, id, image, items, labels, "
+        "messages, number, tags, text, tokens.",
     ),
     (
         Hints(kinds={"text": "number"}),

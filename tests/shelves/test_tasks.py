@@ -41,7 +41,7 @@ BOXED = {"object_detection"}
 IN_WORDS = {"translation", "causal_lm"}
 """Those whose answers are texts: tests/shelves/test_in_words.py."""
 PAIRED = {"matching"}
-"""They say nothing of a row alone: tests/shelves/test_pairs.py."""
+"""They say nothing of a row alone: tests/shelves/test_tasks_on_pairs.py."""
 ROWWISE = [name for name in names("tasks") if name not in EPISODIC | SPOKEN | BOXED | IN_WORDS | PAIRED]
 OTHERWISE = ("token_classification:crf=true",)
 """Settings that make another task of one."""
