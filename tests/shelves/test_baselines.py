@@ -42,7 +42,7 @@ class Case:
 
 def kinds(name: str) -> dict[str, Any]:
     """Samples that the baseline can read and learn from."""
-    if "sides" in made(name).layouts:  # pairs have a suite of their own: test_pairs.py
+    if "sides" in made(name).layouts:  # pairs have a suite of their own: test_tasks_on_pairs.py
         return {}
     read = made(name).reads
     every = OTHERS.get(read, TABLED if "number" in read else KINDS)
