@@ -24,8 +24,9 @@ check: $(READY)
 	$(BIN)/python tests/house.py
 	$(BIN)/pytest tests/test_import_law.py tests/test_house.py tests/test_docs.py
 
+# A test file is one process's, each with one thread, or they would wait for each other.
 test: $(READY)
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 8 --dist loadfile
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
