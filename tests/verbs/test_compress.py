@@ -12,7 +12,13 @@ import sartor
 from sartor.bundle import Bundle
 from sartor.cli import run
 from sartor.errors import BadInput
+from sartor.verbs import compress as verb
 from text_samples import labelled
+
+
+@pytest.fixture(autouse=True)
+def short_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verb, "SECONDS", 0.3)
 
 
 @pytest.fixture(scope="module")
