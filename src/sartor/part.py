@@ -44,7 +44,7 @@ class Part:
     def spelled(self) -> str:
         """The shortest `name:key=value,...` that makes this part again; learned fields are left out."""
         changed = [
-            f"{f.name}={_spell(getattr(self, f.name))}"
+            f"{f.name}={spell(getattr(self, f.name))}"
             for f in dataclasses.fields(self)
             if not f.metadata.get("learned") and getattr(self, f.name) != _default(f)
         ]
@@ -241,15 +241,15 @@ def bare(text: str) -> str:
     return text[1:-1] if text.startswith("(") and text.endswith(")") else text
 
 
-def _spell(value: Any) -> str:
-    """A part that has settings of its own stands in brackets."""
+def spell(value: Any) -> str:
+    """A setting's value as the command line has it; a part that has settings of its own stands in brackets."""
     if isinstance(value, Part):
         return f"({value.spelled()})" if ":" in value.spelled() else value.spelled()
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-    return "+".join(_spell(v) for v in value) if isinstance(value, tuple) else str(value)
+    return "+".join(spell(v) for v in value) if isinstance(value, tuple) else str(value)
 
 
 def _singular(shelf: str) -> str:

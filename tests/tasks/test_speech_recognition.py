@@ -24,7 +24,7 @@ DRAW = np.random.default_rng(0)
         (["audio", "text", "label"], Hints(target="text"), "speech_recognition"),
         (["audio", "text", "label"], Hints(), None),
         (["audio", "text"], Hints(target="speaker"), None),
-        (["image", "text"], Hints(), None),
+        (["image", "text"], Hints(), "matching"),
         (["audio", "label"], Hints(), None),
     ],
 )

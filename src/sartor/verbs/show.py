@@ -86,11 +86,7 @@ def _default(field: dataclasses.Field[Any]) -> str:
     value = field.default_factory() if callable(field.default_factory) else field.default
     if value is dataclasses.MISSING:
         return "(must be given)"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return "+".join(str(v) for v in value)
-    return value.spelled() if isinstance(value, Part) else f"{value:g}" if isinstance(value, float) else str(value)
+    return parts.spell(value)
 
 
 def _type(hint: Any) -> str:
