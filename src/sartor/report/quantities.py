@@ -36,6 +36,11 @@ class Quantity:
     unit: str = ""
     scale: float = 1.0
 
+    @property
+    def within(self) -> str:
+        """The title inside a sentence: names and abbreviations keep their capitals."""
+        return self.title if self.title[1:2].isupper() else self.title[:1].lower() + self.title[1:]
+
     def digits(self, spread: Spread, places: int | None = None) -> str:
         """The value in the unit, without the unit, rounded to its uncertainty or to `places` decimals."""
         return number(spread.value * self.scale, self.places(spread) if places is None else places)

@@ -61,7 +61,7 @@ def _sentence(result: Result, test: Spread | None) -> str:
         return "is the pick so far; it has not been scored on the test rows."
     if metric.key == "accuracy":
         return _ANSWERS.format(value=metric.say(test)) + "."
-    name = metric.title if metric.title[1:2].isupper() else metric.title[:1].lower() + metric.title[1:]
+    name = metric.within
     article = "an" if name[0] in "aeiouAEIOUR" and name != "R²" else "a"
     return _REACHES.format(article=article, metric=name, value=metric.say(test)) + "."
 
@@ -76,7 +76,7 @@ def _test(result: Result, test: Spread | None) -> Values | None:
     level = finite(about.get("level"))
     said = [f"{level:.0%} interval" if level else "interval", shown(about.get("method") or "")]
     return {
-        "title": f"Test {metric.title if metric.title.isupper() else metric.title.lower()}",
+        "title": f"Test {metric.within}",
         "value": metric.say(test),
         "interval": metric.interval(test),
         "how": ", ".join(word for word in said if word) + (f", {count(about['n'])} rows" if about.get("n") else ""),

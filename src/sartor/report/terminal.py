@@ -24,7 +24,7 @@ def table(result: Result, color: bool = False) -> str:
 def _candidates(found: Sequence[Entry], name: str, color: bool) -> str:
     metric = quantity(name)
     places = metric.column_places(e.quality for e in found)
-    heads = ["", "candidate", metric.title.lower() if not metric.title.isupper() else metric.title]
+    heads = ["", "candidate", metric.within]
     heads += ["p50 ms", "size MB", "train s", "status"]
     ordered = best_first(found, name)
     rows = [_row(e, name, places) for e in ordered]

@@ -67,7 +67,7 @@ def frontier(
     """One picture, `width` pixels wide; `resolution`: the smallest difference that the validation part can resolve."""
     plot = _plot(found, metric, cost, width)
     limit = finite(limits.get(_LIMITS.get(cost, "")))
-    title = f"{plot.metric.title} over {plot.cost.title.lower()}"
+    title = f"{plot.metric.title} over {plot.cost.within}"
     drawn = (
         _axes(plot),
         _limit(plot, limit),

@@ -13,7 +13,7 @@ from sartor.report import svg
 from sartor.report.entries import Entry
 from sartor.report.figures.frame import Frame, entry_group, first_words, is_narrow, named, placed_name, x_axis, y_axis
 from sartor.report.labels import Box, Label, fitted, place, spaced, text_width
-from sartor.report.quantities import finite, quantity
+from sartor.report.quantities import finite, lower_is_better, quantity
 from sartor.report.scales import Scale
 
 Points = list[tuple[float, float]]
@@ -49,10 +49,14 @@ def race(found: Sequence[Entry], over: str, rungs: Sequence[Mapping[str, Any]], 
         return None
     made = _layout(runners, loss, over, width)
     metric = quantity(loss)
-    title = f"Held-out {metric.title.lower()} during the race"
-    told = f"{len(runners)} candidates as lines; lower is better. Still running at the end: {_alive(made)}."
+    title = f"Held-out {metric.within} during the race"
+    told = f"{len(runners)} candidates as lines; {_better(loss)} is better. Still running at the end: {_alive(made)}."
     drawn = (_axes(made), _rungs(made, rungs), _floor(made, found), *_lines(made), *_names(made))
     return svg.drawing((width, made.frame.bottom + 46), title, told, *drawn)
+
+
+def _better(metric: str) -> str:
+    return "lower" if lower_is_better(metric) else "higher"
 
 
 def _alive(made: Race) -> str:
@@ -82,7 +86,8 @@ def _layout(runners: tuple[tuple[Entry, Points], ...], loss: str, over: str, wid
 
 def _axes(made: Race) -> Markup:
     scale = ", log scale" if made.y.log and not made.frame.narrow else ""
-    told = f"↓ Held-out {quantity(made.loss).title.lower()} (lower is better{scale})"
+    arrow = "↓" if lower_is_better(made.loss) else "↑"
+    told = f"{arrow} Held-out {quantity(made.loss).within} ({_better(made.loss)} is better{scale})"
     across = "Training steps →" if made.over == "step" else "Training time, s →"
     return svg.group({}, y_axis(made.frame, made.y, told), x_axis(made.frame, made.x, across))
 
@@ -101,9 +106,10 @@ def _rungs(made: Race, rungs: Sequence[Mapping[str, Any]]) -> Markup:
 
 
 def _floor(made: Race, found: Sequence[Entry]) -> Markup:
-    """The best baseline's loss as a dashed line: what the race has to beat."""
+    """The best baseline's as a dashed line: what the race has to beat."""
     floor = [(e.metrics[made.loss].value, e) for e in found if e.baseline and made.loss in e.metrics]
-    value, e = min(floor, default=(None, None), key=lambda pair: pair[0])
+    best = min if lower_is_better(made.loss) else max
+    value, e = best(floor, default=(None, None), key=lambda pair: pair[0])
     if value is None or e is None or not made.y.holds(value):
         return Markup("")
     y = made.y(value)
