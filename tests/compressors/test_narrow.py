@@ -101,5 +101,5 @@ def test_rows_without_labels_weigh_nothing(net) -> None:  # type: ignore[no-unty
     from dataclasses import replace
 
     made, told = net
-    with pytest.raises(BadInput, match="no labels"):
+    with pytest.raises(BadInput, match="narrow weighs units by labels"):
         importance(made, told, replace(drawn(made, told.task, ROWS), targets=None), passages(made.body))

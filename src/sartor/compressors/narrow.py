@@ -112,7 +112,8 @@ def importance(net: Network, recipe: Recipe, examples: Batch, found: list[Passag
     import torch
 
     if not examples.answered:
-        raise BadInput("NARROW_LABELS", "the rows have no labels to weigh units by", fix="give labelled rows")
+        said = f"narrow weighs units by labels that stand beside what is read, and of {recipe.task.name} none do"
+        raise BadInput("NARROW_LABELS", said, fix="give labelled rows, or use quantize, prune or drop_layers")
     felt = {p.reader: torch.zeros(p.units) for p in found}
     seen: dict[str, Tensor] = {}
 
