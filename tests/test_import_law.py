@@ -21,7 +21,7 @@ ROWS = (
     "verbs",
     "training measuring",
     "report server tasks backbones methods objectives compressors baselines",
-    "position opening settings scoring wording",
+    "position opening settings scoring wording worded",
     "bundle weigh saving compressed compressing peft_format effort",
     "engine",
     "pretrained classical",

@@ -24,12 +24,12 @@ from sartor.data.rows import Kind
 from sartor.errors import BadInput
 from sartor.predictions import Floats, Integers, Predictions, Scores
 from sartor.reading import Reading
-from sartor.task import Task
 from sartor.telling import Telling
+from sartor.worded import Worded
 from sartor.wording import BITS, COST, TOKENS, bits_per_byte, in_words, measured, sizes
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from sartor.batch import Batch
     from sartor.body import Body
@@ -69,7 +69,7 @@ class _Continued(Telling):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CausalLM(Task):
+class CausalLM(Worded):
     """How a text goes on. A row's loss is the sum over its words, in units of the training rows' mean length: every
     word weighs the same. In a conversation only the answers of the assistant are learned."""
 
@@ -88,7 +88,13 @@ class CausalLM(Task):
     generation_seed: int = 0
 
     def __post_init__(self) -> None:
-        bounds = (("max_new_tokens", 1, 1 << 20), ("temperature", 0, 100), ("top_k", 0, 1 << 20), ("top_p", 1e-6, 1))
+        bounds = (
+            ("label_smoothing", 0, 0.9),
+            ("max_new_tokens", 1, 1 << 20),
+            ("temperature", 0, 100),
+            ("top_k", 0, 1 << 20),
+            ("top_p", 1e-6, 1),
+        )
         for name, low, high in bounds:
             if not low <= getattr(self, name) <= high:
                 said = f"causal_lm.{name} is {getattr(self, name):g}"
@@ -115,30 +121,6 @@ class CausalLM(Task):
         most = batch.counts.clamp(max=getattr(body, "max_length", 1 << 30)).float()
         unit = torch.full((len(rows),), max(1.0, float(most.mean())) if len(rows) else 1.0)
         return replace(batch, rows=torch.from_numpy(rows.numbers), dense={**batch.dense, "unit": unit})
-
-    def head(self, body: Body) -> nn.Module:
-        return body.heads["classifier"]
-
-    def solvable(self, examples: Batch) -> Batch | None:
-        return None
-
-    def solve(self, features: Tensor, batch: Batch, head: nn.Module, seed: int) -> dict[str, Any]:
-        fix = "use a method that moves weights inside the body: full, lora, ia3"
-        raise BadInput("HEAD_INSIDE", "what says words is a part of the network, with no head of its own", fix=fix)
-
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        from sartor.pretrained.speaking import losses
-
-        assert batch.targets is not None
-        each = losses(outputs, batch.targets.to(outputs.device))
-        found: Tensor = batch.summed(each) / batch.dense["unit"].to(each.device)
-        return found
-
-    def say(self, net: Network, batch: Batch) -> Tensor:
-        """(U, 2) what each word costs, in nats, and the number of its row."""
-        from sartor.pretrained.speaking import costs
-
-        return costs(net, batch, getattr(getattr(net, "body", None), "unknown", None))
 
     def answer(self, outputs: Tensor, rows: Rows) -> Predictions:
         """What the texts cost; how rows go on is said by `complete`."""

@@ -24,17 +24,18 @@ from sartor.errors import BadInput
 from sartor.part import learned
 from sartor.predictions import Integers, Predictions, Scores
 from sartor.reading import Reading
-from sartor.task import Task
 from sartor.telling import Telling
+from sartor.worded import Worded
 from sartor.wording import BITS, bits_per_byte, in_words, measured, sizes
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from sartor.batch import Batch
     from sartor.body import Body
     from sartor.data.rows import Rows
     from sartor.network import Network
+    from sartor.task import Task
 
 
 class _Pairs(Reading):
@@ -79,7 +80,7 @@ class _Texts(Telling):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Translation(Task):
+class Translation(Worded):
     """Which text answers a text. A row's loss is the sum over its words, in units of the training rows' mean length:
     every word weighs the same."""
 
@@ -139,30 +140,6 @@ class Translation(Task):
         assert batch.counts is not None
         unit = torch.full((len(rows),), max(1.0, float(batch.counts.float().mean())))
         return replace(batch, rows=torch.from_numpy(rows.numbers), dense={**batch.dense, "unit": unit})
-
-    def head(self, body: Body) -> nn.Module:
-        return body.heads["classifier"]
-
-    def solvable(self, examples: Batch) -> Batch | None:
-        return None
-
-    def solve(self, features: Tensor, batch: Batch, head: nn.Module, seed: int) -> dict[str, Any]:
-        fix = "use a method that moves weights inside the body: full, lora, ia3"
-        raise BadInput("HEAD_INSIDE", "what says words is a part of the network, with no head of its own", fix=fix)
-
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        from sartor.pretrained.speaking import losses
-
-        assert batch.targets is not None
-        each = losses(outputs, batch.targets.to(outputs.device), self.label_smoothing)
-        found: Tensor = batch.summed(each) / batch.dense["unit"].to(each.device)
-        return found
-
-    def say(self, net: Network, batch: Batch) -> Tensor:
-        """(U, 2) what each right word costs, in nats, and the number of its row."""
-        from sartor.pretrained.speaking import costs
-
-        return costs(net, batch, getattr(getattr(net, "body", None), "unknown", None))
 
     def answer(self, outputs: Tensor, rows: Rows) -> Predictions:
         """What the right texts cost; the texts themselves are said by `complete`."""
