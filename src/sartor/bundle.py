@@ -135,11 +135,15 @@ def network_answer(net: Network, task: Task, objective: Objective | None = None)
 
     With an objective that learns from examples, those among the rows are learned from first."""
     from sartor.engine.features import outputs
+    from sartor.engine.operators import Operators
+
+    made = functools.cache(lambda: Operators(net.eval().body, "fp32", lasting=True))
 
     def answer(rows: Rows) -> Predictions:
         batch = task.encode(rows, net.body)
         learned = {} if objective is None else objective.adapted(net, task, batch)
-        return task.complete(task.answer(outputs(net, batch, learned=learned, say=task.say), rows), net, rows)
+        said = outputs(net, batch, learned=learned, say=task.say, operators=made())
+        return task.complete(task.answer(said, rows), net, rows)
 
     return answer
 

@@ -48,10 +48,20 @@ class Operators(TorchFunctionMode):
     """While this mode is active, the weights of `body` work in `precision` ("bf16" or "fp32").
 
     `tables` are the embeddings whose gradient is wanted by rows; `read` hears which rows are about to be read.
+    `lasting`: it serves many passes with the same weights, so that what each needs of them is made once.
     """
 
-    def __init__(self, body: nn.Module, precision: str, tables: Iterable[Tensor] = (), read: Reader | None = None):
+    def __init__(
+        self,
+        body: nn.Module,
+        precision: str,
+        tables: Iterable[Tensor] = (),
+        read: Reader | None = None,
+        lasting: bool = False,
+    ):
         TorchFunctionMode.__init__(self)
+        self.lasting = lasting
+        self.whole: dict[int, tuple[Tensor, int, Tensor]] = {}
         self.mine = {id(p) for p in body.parameters()}
         self.half = precision == "bf16"
         self.tables = {id(p) for p in tables}
@@ -74,7 +84,7 @@ class Operators(TorchFunctionMode):
         if id(weight) not in self.mine or x.dtype not in (torch.float32, HALF):
             return NotImplemented
         if not self.half:
-            return NotImplemented if torch.is_grad_enabled() else exact_product()(x, weight, bias)
+            return NotImplemented if torch.is_grad_enabled() else exact_product()(x, self.lasted(weight), bias)
         narrow = None if bias is None else self.cast(bias)
         if weight.requires_grad or not prepacks():
             return _Linear.apply(x.to(HALF), weight, bias, self.cast(weight), narrow)  # type: ignore[no-untyped-call]
@@ -145,6 +155,16 @@ class Operators(TorchFunctionMode):
         for weight in self.matrices:
             if weight.grad_dtype != wanted:
                 weight.grad_dtype = wanted
+
+    def lasted(self, weight: Tensor) -> Tensor:
+        """A 32-bit weight as the product takes it: laid out once where that lasts, again where it has changed."""
+        if not self.lasting or exact_product() is functional.linear:
+            return weight
+        known = self.whole.get(id(weight))
+        if known is None or known[1] != weight._version:
+            packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), None)
+            known = self.whole[id(weight)] = weight, weight._version, packed
+        return known[2]
 
     def laid_out(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """A frozen weight and its transpose, prepacked for the matrix units."""
