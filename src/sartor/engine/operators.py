@@ -84,7 +84,7 @@ class Operators(TorchFunctionMode):
         if id(weight) not in self.mine or x.dtype not in (torch.float32, HALF):
             return NotImplemented
         if not self.half:
-            return NotImplemented if torch.is_grad_enabled() else exact_product()(x, self.lasted(weight), bias)
+            return NotImplemented if torch.is_grad_enabled() else exact_product()(x, self._lasted(weight), bias)
         narrow = None if bias is None else self.cast(bias)
         if weight.requires_grad or not prepacks():
             return _Linear.apply(x.to(HALF), weight, bias, self.cast(weight), narrow)  # type: ignore[no-untyped-call]
@@ -156,7 +156,7 @@ class Operators(TorchFunctionMode):
             if weight.grad_dtype != wanted:
                 weight.grad_dtype = wanted
 
-    def lasted(self, weight: Tensor) -> Tensor:
+    def _lasted(self, weight: Tensor) -> Tensor:
         """A 32-bit weight as the product takes it: laid out once where that lasts, again where it has changed."""
         if not self.lasting or exact_product() is functional.linear:
             return weight
