@@ -197,3 +197,19 @@ def test_a_corrected_score_is_plain_json():
     found = bbc(np.array([[0.5], [0.25]]), lower_is_better=True).to_json()
     assert json.loads(json.dumps(found, allow_nan=False))["chosen"] == 1
     assert found["interval"]["low"] is None
+
+
+@pytest.mark.parametrize(("reach", "among"), [(0.01, True), (0.05, False)])
+def test_an_interval_without_zero_that_holm_does_not_believe_is_said_to_be_one_of_several(reach, among):
+    from types import SimpleNamespace
+
+    from sartor.position.selection import Ties
+    from sartor.position.verdict import why
+
+    scores = SimpleNamespace(metrics={"accuracy": 0.8})
+    pick, best, other = (SimpleNamespace(name=n, scores=scores, train_seconds=1.0) for n in ("a", "b", "c"))
+    against = Comparison("accuracy", -0.02, -0.02 - reach, -0.02 + reach, 0.04, 500, "undecided")
+    found = Ties("b", {"a": against, "c": against}, ("b", "a", "c"))
+    said = why(pick, best, found, [pick, best, other], "accuracy")
+    assert ("which among 2 comparisons is not shown" in said) is among
+    assert ("which is not shown to be more than chance" in said) is not among

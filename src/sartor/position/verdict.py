@@ -123,9 +123,11 @@ def why(pick: Entry, best: Entry, found: Ties, done: Sequence[Entry], metric: st
     by_name = {e.name: e for e in done}
     if pick is not best:
         c = _reversed(found.comparisons[pick.name])
+        among = f"among {len(found.comparisons)} comparisons " if c.low * c.high > 0 else ""  # alone it would be
+        chance = f"which {among}is not shown to be more than chance"
         return (
             f"{pick.name} is enough: {best.name} gains {_points(c, metric)} of {shown}{_for(best, pick)}, "
-            f"which is not shown to be more than chance; of the {len(found.tied)} that are tied it is the cheapest."
+            f"{chance}; of the {len(found.tied)} that are tied it is the cheapest."
         )
     if not found.comparisons:
         return f"{pick.name} is the only candidate that was finished."
