@@ -24,13 +24,13 @@ import torch
 from torch import Tensor, nn
 
 from sartor.batch import Batch
-from sartor.body import Body, Counterpart, Features
+from sartor.body import Counterpart
 from sartor.pretrained import packing, speaking
 from sartor.pretrained.chance import uniform
 from sartor.pretrained.gate import admit
 from sartor.pretrained.packing import Packing
 from sartor.pretrained.route import packed_words
-from sartor.pretrained.speaking import Ids, LanguageHead, Search
+from sartor.pretrained.speaking import Ids, Search, SpeakingBody
 from sartor.pretrained.talking import asked, heard
 from sartor.pretrained.text import A_BIT_OF_EVERYTHING, _tokenizer, block_list, put, quiet, refused
 from sartor.pretrained.words import longest
@@ -39,7 +39,7 @@ PLACE = 31
 """Tells the place of a stretch from what else is drawn for a row."""
 
 
-class DecoderBody(Body):
+class DecoderBody(SpeakingBody):
     """A transformers decoder with its own output layer as the head."""
 
     reads = frozenset({"text", "messages"})
@@ -53,16 +53,8 @@ class DecoderBody(Body):
         self.unknown = speaking.unknown(tokenizer)
         self.folder = folder
         self.max_length = max_length
-        self.heads = {"classifier": LanguageHead(self)}
         self.few: Batch = _few()
-        self.whole = False
-        self.packs = False
-        self.whole = not speaking.agrees(lambda: self.scores(self._padded(self.few)), self._logits, model)
-        self.packs = not self.whole and speaking.agrees(
-            lambda: self._packed(self.few), lambda: self._padded(self.few), model
-        )
-        output = model.get_output_embeddings()
-        self.width: int = output.out_features if self.whole else output.in_features
+        self.try_out()
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> Batch:
         """`text` or `messages`: every word of a text is to be said, of a conversation those of its answers."""
@@ -71,17 +63,6 @@ class DecoderBody(Body):
         ids = torch.tensor([t for ids, _ in rows for t in ids], dtype=torch.int32)
         marks = torch.tensor([m for _, marks in rows for m in marks], dtype=torch.uint8)
         return _aimed(Batch(torch.arange(len(rows)), lengths.cumsum(0), {"input_ids": ids, "heard": marks}))
-
-    def forward(self, batch: Batch) -> Features:
-        """(U, D)"""
-        return self._packed(batch) if self.layout() == "packed" else self._padded(batch)
-
-    def scores(self, features: Tensor) -> Tensor:
-        """(U, V)"""
-        if self.whole:
-            return features
-        found: Tensor = self.model.get_output_embeddings()(features)
-        return found
 
     def augment(self, batch: Batch, seed: int) -> Batch:
         """One stretch of every row that is longer than the network reads, and the word behind it."""
@@ -96,14 +77,6 @@ class DecoderBody(Body):
         places = torch.arange(int(offsets[-1])) + starts.repeat_interleave(kept)
         sequences = {name: values[places] for name, values in batch.sequences.items()}
         return _aimed(replace(batch, offsets=offsets, sequences=sequences))
-
-    def layout(self) -> Any:
-        on_gpu = next(self.model.parameters()).device.type == "cuda"
-        return "packed" if self.packs and not on_gpu else "padded"
-
-    def linears(self) -> list[str]:
-        inside = {id(m) for block in self.blocks() for m in block.modules()}
-        return [name for name, m in self.named_modules() if isinstance(m, nn.Linear) and id(m) in inside]
 
     def blocks(self) -> list[nn.Module]:
         trunk = self.model.base_model

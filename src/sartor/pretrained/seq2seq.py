@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from sartor.batch import Batch
-from sartor.body import Body, Counterpart, Features
+from sartor.body import Counterpart
 from sartor.errors import BadInput
 from sartor.pretrained import packing, speaking
 from sartor.pretrained.gate import admit
 from sartor.pretrained.packing import Packing
-from sartor.pretrained.speaking import Ids, LanguageHead, Search
+from sartor.pretrained.speaking import Ids, Search, SpeakingBody
 from sartor.pretrained.text import A_BIT_OF_EVERYTHING, _tokenizer, block_list, quiet, refused
 
 SAID = "said"
@@ -47,7 +47,7 @@ class Sides:
         return cls(_flat(ids[~later], first), _flat(ids[later], whole - first))
 
 
-class Seq2SeqBody(Body):
+class Seq2SeqBody(SpeakingBody):
     """A transformers encoder-decoder with its own output layer as the head; the tokens of a batch lie end to end in
     both its stacks where their attention allows it."""
 
@@ -63,16 +63,8 @@ class Seq2SeqBody(Body):
         self.before = prefix
         self.max_length = max_length
         self.start = _start(model)
-        self.heads = {"classifier": LanguageHead(self)}
         self.few: Batch = _few(self.start)
-        self.whole = False
-        self.packs = False
-        self.whole = not speaking.agrees(lambda: self.scores(self._padded(self.few)), self._logits, model)
-        self.packs = not self.whole and speaking.agrees(
-            lambda: self._packed(self.few), lambda: self._padded(self.few), model
-        )
-        output = model.get_output_embeddings()
-        self.width: int = output.out_features if self.whole else output.in_features
+        self.try_out()
 
     def encode(self, columns: Mapping[str, Sequence[Any]]) -> Batch:
         """`text`, and `said` where it is known; each cut at `max_length` tokens."""
@@ -89,26 +81,6 @@ class Seq2SeqBody(Body):
             counts=torch.tensor([len(ids) for ids in said], dtype=torch.long),
             targets=torch.tensor([t for ids in said for t in ids], dtype=torch.long) if SAID in columns else None,
         )
-
-    def forward(self, batch: Batch) -> Features:
-        """(U, D)"""
-        return self._packed(batch) if self.layout() == "packed" else self._padded(batch)
-
-    def scores(self, features: Tensor) -> Tensor:
-        """(U, V)"""
-        if self.whole:
-            return features
-        found: Tensor = self.model.get_output_embeddings()(features)
-        shift = getattr(self.model, "final_logits_bias", None)
-        return found if shift is None else found + shift
-
-    def layout(self) -> Any:
-        on_gpu = next(self.model.parameters()).device.type == "cuda"
-        return "packed" if self.packs and not on_gpu else "padded"
-
-    def linears(self) -> list[str]:
-        inside = {id(m) for block in self.blocks() for m in block.modules()}
-        return [name for name, m in self.named_modules() if isinstance(m, nn.Linear) and id(m) in inside]
 
     def blocks(self) -> list[nn.Module]:
         """The encoder's, then the decoder's."""

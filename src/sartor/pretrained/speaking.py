@@ -6,15 +6,17 @@ Legend: B rows, U tokens that are to be said, D width, V words of the vocabulary
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from sartor.batch import Batch
+from sartor.body import Body, Features
 
 UNSEEN = math.log(0x110000)
 """Nats that name a character of Unicode."""
@@ -42,18 +44,67 @@ class Search:
     seed: int = 0
 
 
-class Speaking(Protocol):
-    """A body whose own word table is the head."""
+class SpeakingBody(Body):
+    """A body whose own output layer is the head. Whether its rows can be packed, and whether that layer is all that
+    stands behind its features, is tried on `few` rows."""
+
+    model: Any
+    tokenizer: Any
+
+    def try_out(self) -> None:
+        """Where its output layer alone does not give the model's scores (`whole`), those are its features."""
+        self.heads = {"classifier": LanguageHead(self)}
+        self.whole = self.packs = False
+        self.whole = not agrees(lambda: self.scores(self._padded(self._tried)), self._logits, self.model)
+        self.packs = not self.whole and agrees(
+            lambda: self._packed(self._tried), lambda: self._padded(self._tried), self.model
+        )
+        output = self.model.get_output_embeddings()
+        self.width = output.out_features if self.whole else output.in_features
+
+    @property
+    def _tried(self) -> Batch:
+        assert self.few is not None
+        return self.few
+
+    @abstractmethod
+    def _packed(self, batch: Batch) -> Tensor:
+        """(U, D) with no padding anywhere."""
+
+    @abstractmethod
+    def _padded(self, batch: Batch) -> Tensor:
+        """(U, D) of padded rows."""
+
+    @abstractmethod
+    def _logits(self) -> Tensor:
+        """(U, V) the model's own scores of the few rows."""
+
+    def forward(self, batch: Batch) -> Features:
+        """(U, D)"""
+        return self._packed(batch) if self.layout() == "packed" else self._padded(batch)
 
     def scores(self, features: Tensor) -> Tensor:
         """(U, D) -> (U, V)"""
+        if self.whole:
+            return features
+        found: Tensor = self.model.get_output_embeddings()(features)
+        shift = getattr(self.model, "final_logits_bias", None)
+        return found if shift is None else found + shift
+
+    def layout(self) -> Literal["packed", "padded"]:
+        on_gpu = next(self.model.parameters()).device.type == "cuda"
+        return "packed" if self.packs and not on_gpu else "padded"
+
+    def linears(self) -> list[str]:
+        inside = {id(m) for block in self.blocks() for m in block.modules()}
+        return [name for name, m in self.named_modules() if isinstance(m, nn.Linear) and id(m) in inside]
 
 
 class LanguageHead(nn.Module):
     """(U, D) features -> (U, V) scores, by the body's own output layer: it has no weight of its own, so that a word
     table which is tied to it stays one tensor."""
 
-    def __init__(self, body: Speaking) -> None:
+    def __init__(self, body: SpeakingBody) -> None:
         super().__init__()
         self.speaker = (body,)  # in a tuple: what is in it belongs to the body
 
